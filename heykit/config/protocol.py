@@ -1,0 +1,44 @@
+"""What a source of settings is: something that reads a `Layer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from heykit.errors import ConfigFault
+
+Key: TypeAlias = tuple[str, ...]
+"""A setting's place in `Settings`: `("database", "url")`."""
+
+Trail: TypeAlias = tuple[str | int, ...]
+"""The way to a value in a layer; numbers are places in lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A value that came as text, still to be read as its setting's type."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one source gives.
+
+    `values` is nested by name and holds `Text` or values of JSON's types. `origin` says where a value stands, or where
+    it would have to be set: the name of a variable, a file and its line. `faults` is what is wrong with the source
+    itself. A layer shows no values in its `repr`.
+    """
+
+    values: Mapping[str, object] = field(repr=False)
+    origin: Callable[[Trail], str] = field(repr=False)
+    faults: Sequence[ConfigFault] = ()
+
+
+class Source(Protocol):
+    """A place where settings come from."""
+
+    def read(self, keys: tuple[Key, ...], /) -> Layer:
+        """Read what the source holds now; `keys` are all the settings there are. Raise nothing: faults are values."""
+        ...

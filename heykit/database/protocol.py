@@ -1,0 +1,57 @@
+"""What can be asked of a database, whichever it is: one SQL text with `$1` placeholders serves them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeVar, overload
+
+from heykit.health import Health
+
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """A row as the database gives it: columns by name."""
+
+    def __getitem__(self, column: str, /) -> object: ...
+    def keys(self) -> Iterable[str]: ...
+
+
+class Connection(Protocol):
+    """What can be asked of a database, of one connection and of a transaction alike.
+
+    `into=` builds a dataclass from each row, fields by column name, typed.
+    """
+
+    @overload
+    async def fetch(self, sql: str, *args: object) -> list[Row]: ...
+    @overload
+    async def fetch(self, sql: str, *args: object, into: type[T]) -> list[T]: ...
+    @overload
+    async def fetch_one(self, sql: str, *args: object) -> Row | None: ...
+    @overload
+    async def fetch_one(self, sql: str, *args: object, into: type[T]) -> T | None: ...
+    async def fetch_value(self, sql: str, *args: object) -> object: ...
+    async def execute(self, sql: str, *args: object) -> int: ...
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None: ...
+    @overload
+    def stream(self, sql: str, *args: object) -> AbstractAsyncContextManager[AsyncIterator[Row]]: ...
+    @overload
+    def stream(self, sql: str, *args: object, into: type[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]: ...
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+
+class Transaction(Connection, Protocol):
+    """A transaction that is open: its end commits, an exception rolls it back. A nested one is a savepoint."""
+
+    def after_commit(self, call: Callable[[], Awaitable[object]], /) -> None:
+        """Run once the outermost transaction has committed, never on rollback, shielded; errors are logged and counted, never raised."""
+
+
+class Database(Connection, Protocol):
+    """A database with its pool. `connection()` keeps one connection for a block."""
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]: ...
+    async def health(self) -> Health: ...
+    def stats(self) -> Mapping[str, int | float]: ...

@@ -1,0 +1,182 @@
+"""One family of errors: each has a stable code and the HTTP status it means at the edge.
+
+A message says what happened and what to do next, and holds no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class HeykitError(Exception):
+    """The parent of every error heykit raises on purpose."""
+
+    code: str = "heykit.error"
+    status: int = 500
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a wiring: what, where (file and line of the function), what to do."""
+
+    code: str
+    message: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message} [{self.code}]"
+
+
+class WiringError(HeykitError):
+    """The chain of dependencies cannot work; `faults` holds all that is wrong with it."""
+
+    code = "wiring.faults"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        head = "1 fault in the wiring" if count == 1 else f"{count} faults in the wiring"
+        super().__init__("\n  ".join([head + ":", *map(str, self.faults)]))
+
+
+class StartupError(HeykitError):
+    """A provider could not be opened; raised from its cause, never inside an exception group."""
+
+    code = "lifetime.startup"
+
+
+class ShutdownError(HeykitError):
+    """Something could not be closed; the rest was; `errors` holds every failure."""
+
+    code = "lifetime.shutdown"
+
+    def __init__(self, message: str, errors: Sequence[Exception]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(message)
+
+
+class NotOpen(HeykitError):
+    """A provider was asked for where nothing has opened it; the message says how to open it."""
+
+    code = "lifetime.not_open"
+
+
+class OverrideError(HeykitError):
+    """A dependency override cannot be honoured where it stands."""
+
+    code = "wiring.override"
+
+
+@dataclass(frozen=True)
+class ConfigFault:
+    """One wrong setting. `found` is masked where the setting is a secret."""
+
+    key: str
+    expected: str
+    origin: str
+    found: str = ""
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{self.key or 'configuration'}: expected {self.expected}"]
+        if self.found:
+            parts.append(f"found {self.found}")
+        if self.origin:
+            parts.append(f"from {self.origin}")
+        if self.suggestion:
+            parts.append(f"did you mean {self.suggestion}?")
+        return ", ".join(parts)
+
+
+class ConfigError(HeykitError):
+    """The configuration is wrong; `faults` holds everything that is wrong with it."""
+
+    code = "config.faults"
+
+    def __init__(self, faults: Sequence[ConfigFault]) -> None:
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        head = "1 fault in the configuration" if count == 1 else f"{count} faults in the configuration"
+        super().__init__("\n  ".join([head + ":", *map(str, self.faults)]))
+
+
+class TokenError(HeykitError):
+    """A token or key is refused; `code` says why, the message holds nothing of the token."""
+
+    code = "token.invalid"
+    status = 401
+
+    def __init__(self, message: str, *, code: str = "token.invalid") -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class KeyRefused(HeykitError):
+    """A key is too weak, malformed or not for this algorithm; refused before it can be used."""
+
+    code = "key.refused"
+
+
+class Unavailable(HeykitError):
+    """Something needed is away for now: 503 at the edge, with `Retry-After`."""
+
+    code = "unavailable"
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class TimedOut(Unavailable):
+    """A time limit ended a call whose effect may or may not stand."""
+
+    code = "timed_out"
+
+
+class DatabaseError(HeykitError):
+    """The database refused a statement; the message names neither values nor credentials."""
+
+    code = "database.error"
+
+
+class IntegrityError(DatabaseError):
+    """A constraint refused the change: something unique stands already, or what it refers to is missing."""
+
+    code = "database.integrity"
+    status = 409
+
+
+class MigrationError(DatabaseError):
+    """A migration failed, or one already applied has another text now."""
+
+    code = "database.migration"
+
+
+class FileError(HeykitError):
+    """A file of a store cannot be read or written."""
+
+    code = "file.error"
+
+
+class FileMissing(FileError):
+    """The store has no file of that name."""
+
+    code = "file.missing"
+    status = 404
+
+
+class NameRefused(FileError):
+    """A name that could leave the store's root, or that no file system takes."""
+
+    code = "file.name_refused"
+    status = 400
+
+
+class FileTooLarge(FileError):
+    """More bytes came than the store allows in one file."""
+
+    code = "file.too_large"
+    status = 413

@@ -1,0 +1,161 @@
+"""The rules of a wiring: each a function from the graph to the faults it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from heykit._annotations import given_type, mismatch
+from heykit._graph import Graph, Lives, Node
+from heykit._needs import Asks, Dependency, Need, name_of, place_of
+from heykit._provider import Provider, closes
+from heykit._seen import is_leaf
+from heykit.errors import Fault
+
+
+def faults_of(graph: Graph) -> list[Fault]:
+    """Apply every rule; what one function has wrong in several places is said once a place."""
+    rules = (_cycles, _captives, _held_transactions, _unprovided, _parsed_overrides, _annotations, _places)
+    return list(dict.fromkeys(fault for rule in rules for fault in rule(graph)))
+
+
+def _fault(code: str, holder: Dependency, message: str) -> Fault:
+    file, line = place_of(holder.factory if isinstance(holder, Provider) else holder)
+    return Fault(code, message, file, line)
+
+
+def _cycles(graph: Graph) -> Iterator[Fault]:
+    done: set[Dependency] = set()
+    for start in graph.nodes:
+        path: list[Dependency] = []
+        waiting: list[tuple[Dependency, bool]] = [(start, False)]
+        while waiting:
+            target, walked = waiting.pop()
+            if walked:
+                path.pop()
+                done.add(target)
+            elif target in path:
+                circle = [*path[path.index(target) :], target]
+                names = " -> ".join(map(name_of, circle))
+                yield _fault("cycle", target, f"{names}: each waits for the next; break the circle at one of them")
+            elif target not in done:
+                path.append(target)
+                waiting.append((target, True))
+                waiting.extend((use.target, False) for use in graph.nodes[target].uses)
+
+
+def _captives(graph: Graph) -> Iterator[Fault]:
+    """A long-lived thing would keep the first request's short-lived one for good."""
+    for target in graph.long_lived():
+        for use in graph.nodes[target].uses:
+            if use.lives in {"request", "function"}:
+                yield _fault(
+                    "captive",
+                    target,
+                    f"{name_of(target)} lives as long as the application and would hold {name_of(use.target)}, "
+                    f"which lives for one {_span(use.lives)}: make {name_of(target)} scope.request, "
+                    f"or {name_of(use.target)} scope.application",
+                )
+
+
+def _span(lives: Lives) -> str:
+    return "call" if lives == "function" else "request"
+
+
+def _held_transactions(graph: Graph) -> Iterator[Fault]:
+    """What closes after the response must not use at its closing what closed before it."""
+    short = [use for use in graph.uses() if use.lives in {"request", "call"} and use.scope != "function"]
+    for use in {use.target: use for use in short if closes(use.target)}.values():
+        for held in _function_scoped_beneath(graph, use.target):
+            yield _fault(
+                "held",
+                use.target,
+                f"{name_of(use.target)} closes after the response is sent and holds {name_of(held)}, which is over by "
+                f"then (scope.function): make {name_of(use.target)} scope.function too",
+            )
+
+
+def _function_scoped_beneath(graph: Graph, holder: Dependency) -> Iterator[Dependency]:
+    seen: set[Dependency] = set()
+    waiting = [*graph.nodes[holder].uses]
+    while waiting:
+        use = waiting.pop()
+        if use.target in seen or use.lives == "application":
+            continue
+        seen.add(use.target)
+        if closes(use.target) and (use.lives == "function" or use.scope == "function"):
+            yield use.target
+        waiting.extend(graph.nodes[use.target].uses)
+
+
+def _unprovided(graph: Graph) -> Iterator[Fault]:
+    long_lived = graph.long_lived()
+    for node in graph.nodes.values():
+        in_request = node.target not in long_lived
+        if in_request and not isinstance(node.target, Provider):
+            continue  # FastAPI judges its own functions when their routes are declared
+        for need in node.needs:
+            if need.asks is Asks.NOTHING or (not in_request and need.asks in {Asks.REQUEST, Asks.CONNECTION}):
+                yield _fault("unprovided", node.target, _nothing_provides(node, need, in_request=in_request))
+
+
+def _nothing_provides(node: Node, need: Need, *, in_request: bool) -> str:
+    name = name_of(node.target)
+    if in_request or need.asks is Asks.NOTHING:
+        return f"nothing provides {need.name!r} of {name}: give it a default, {need.name} = provided(...)"
+    what = "a connection" if need.asks is Asks.CONNECTION else "a request"
+    return (
+        f"nothing provides {need.name!r} of {name}: it opens with the application, where there is no {what.split()[1]} "
+        f"to take it from; give it a default, {need.name} = provided(...), or make {name} scope.request"
+    )
+
+
+def _parsed_overrides(graph: Graph) -> Iterator[Fault]:
+    """Beneath a provider that heykit resolves, nothing can be parsed from the request."""
+    for use in graph.uses():
+        if use.replaced is None or isinstance(use.target, Provider) or not isinstance(use.holder, Provider):
+            continue
+        resolved_here = use.holder.lifetime == "application" or is_leaf(use.holder)
+        if resolved_here and not graph.needs_no_request(use.target):
+            yield _fault(
+                "override",
+                use.target,
+                f"{name_of(use.target)} stands in for {use.replaced.__name__} beneath {use.holder.__name__} and needs "
+                f"what only FastAPI can parse: override {use.holder.__name__} instead",
+            )
+
+
+def _annotations(graph: Graph) -> Iterator[Fault]:
+    for use in graph.uses():
+        if not use.parameter or use.replaced is not None or not isinstance(use.target, Provider):
+            continue
+        given = given_type(use.target.factory)
+        reason = mismatch(use.annotation, given)
+        if reason:
+            yield _fault(
+                "annotation",
+                use.holder,
+                f"{use.parameter!r} of {name_of(use.holder)} is given {use.target.__name__}, {reason}: "
+                "name the provider whose factory returns that type, or correct the annotation",
+            )
+
+
+def _places(graph: Graph) -> Iterator[Fault]:
+    """One instance a lifetime, closed when the provider says: neither can be chosen at the place of use."""
+    for use in graph.uses():
+        if not isinstance(use.replaced or use.target, Provider):
+            continue
+        name = name_of(use.replaced or use.target)
+        if not use.use_cache:
+            yield _fault(
+                "place",
+                use.holder,
+                f"{use.parameter!r} of {name_of(use.holder)} asks for {name} with use_cache=False, but a provider "
+                "gives one instance a lifetime: leave it out, or depend on a plain function",
+            )
+        if use.scope is not None:
+            yield _fault(
+                "place",
+                use.holder,
+                f"{use.parameter!r} of {name_of(use.holder)} asks for {name} with scope={use.scope!r}, but closing "
+                "time belongs to the provider: leave it out, and declare the provider scope.function or scope.request",
+            )

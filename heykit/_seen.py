@@ -1,0 +1,198 @@
+"""What FastAPI sees of a provider.
+
+Beneath which there are only heykit's things and the connection: one leaf, resolved here. Anything else shows FastAPI
+its factory's own parameters, so that order, OpenAPI and 422 bodies are FastAPI's own by construction.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import Final, Literal, cast
+
+from fastapi import Depends, params
+from fastapi.requests import HTTPConnection
+
+from heykit._instances import Instances, Overrides, instances_of
+from heykit._needs import Asks, signature_of
+from heykit._plan import Plan, follow, memo_of, plan_of
+from heykit._provider import Provider, Seen
+
+_CONNECTION: Final = "connection"
+_REQUEST_STACK: Final = "heykit_request_stack"
+_FUNCTION_STACK: Final = "heykit_function_stack"
+
+
+def seen(provider: Provider[object]) -> Seen:
+    """Choose what FastAPI sees."""
+    if provider.lifetime == "application":
+        return Seen(_application_leaf(provider), _signature(_connection()))
+    if is_leaf(provider):
+        return _leaf(provider)
+    return _factory(provider)
+
+
+def is_leaf(provider: Provider[object]) -> bool:
+    """Tell whether heykit can resolve all that lies beneath: walked once, however many paths lead there."""
+    walked: set[Provider[object]] = set()
+    waiting = [provider]
+    while waiting:
+        current = waiting.pop()
+        if current in walked or current.lifetime == "application":
+            continue
+        walked.add(current)
+        for need in current.needs:
+            if need.asks in {Asks.REQUEST, Asks.DEFAULT} or isinstance(need.marker, params.Security):
+                return False
+            if need.dependency is None:
+                continue
+            if not isinstance(need.dependency, Provider):
+                return False
+            waiting.append(need.dependency)
+    return True
+
+
+def _application_leaf(provider: Provider[object]) -> Callable[..., object]:
+    async def application(connection: HTTPConnection) -> object:
+        instances = instances_of(connection)
+        overrides = _overrides(connection)
+        if overrides:
+            instances.require_unreplaced(provider, overrides)
+        return instances.value(provider)
+
+    return application
+
+
+def _leaf(provider: Provider[object]) -> Seen:
+    planned = _planned(provider)
+    usual = planned({}, {})
+    if usual.closes_with_function:
+        return _leaf_on_stacks(planned, closes_with_request=usual.closes_with_request)
+    if usual.closes_with_request:
+        return _closing_leaf(planned)
+    return Seen(functools.partial(_resolve, planned), _signature(_connection()))
+
+
+Planned = Callable[[Overrides, Overrides], Plan]
+
+
+def _planned(provider: Provider[object]) -> Planned:
+    """Remember the plan for the overrides last seen: in service there are none, in a test they seldom change."""
+    last: tuple[Overrides, Overrides, Plan] | None = None
+
+    def planned(overrides: Overrides, started_with: Overrides) -> Plan:
+        nonlocal last
+        if last is None or last[0] != overrides or last[1] != started_with:
+            last = (dict(overrides), started_with, plan_of(provider, overrides, started_with))
+        return last[2]
+
+    return planned
+
+
+async def _resolve(
+    planned: Planned,
+    connection: HTTPConnection,
+    request_stack: AsyncExitStack | None = None,
+    function_stack: AsyncExitStack | None = None,
+) -> object:
+    instances = instances_of(connection)
+    overrides = _overrides(connection)
+    plan = planned(overrides, instances.overrides)
+    if overrides:
+        _require_unreplaced(plan, instances, overrides)
+    # An override may leave something open where the original does not; then FastAPI's own stack takes it.
+    return await follow(
+        plan,
+        memo_of(connection),
+        instances,
+        connection,
+        request_stack=request_stack or connection.scope["fastapi_inner_astack"],
+        function_stack=function_stack or connection.scope["fastapi_function_astack"],
+    )
+
+
+def _require_unreplaced(plan: Plan, instances: Instances, overrides: Overrides) -> None:
+    for source in (source for step in plan.steps for source in step.sources):
+        if source.application is not None:
+            instances.require_unreplaced(source.application, overrides)
+
+
+def _overrides(connection: HTTPConnection) -> Overrides:
+    return cast("Overrides", getattr(connection.scope.get("app"), "dependency_overrides", {}))
+
+
+def _closing_leaf(planned: Planned) -> Seen:
+    async def closing(connection: HTTPConnection) -> AsyncGenerator[object]:
+        async with AsyncExitStack() as stack:
+            yield await _resolve(planned, connection, stack)
+
+    return Seen(closing, _signature(_connection()))
+
+
+def _leaf_on_stacks(planned: Planned, *, closes_with_request: bool) -> Seen:
+    """A leaf above function-scoped things: a generator that FastAPI closes with the request may not hold them."""
+
+    async def on_stacks(
+        connection: HTTPConnection,
+        heykit_function_stack: AsyncExitStack,
+        heykit_request_stack: AsyncExitStack | None = None,
+    ) -> object:
+        return await _resolve(planned, connection, heykit_request_stack, heykit_function_stack)
+
+    # Stacks of its own, not shared by all leaves: so each thing closes where FastAPI would close it.
+    hidden = [_hidden(_FUNCTION_STACK, "function")]
+    if closes_with_request:
+        hidden.append(_hidden(_REQUEST_STACK, "request"))
+    return Seen(on_stacks, _signature(_connection(), *hidden))
+
+
+def _factory(provider: Provider[object]) -> Seen:
+    """FastAPI resolves what lies beneath; the closing time stays the provider's."""
+    shown = signature_of(provider.factory)
+    unknown = {need.name for need in provider.needs if need.asks in {Asks.NOTHING, Asks.FIXED}}
+    parameters = [p for p in shown.parameters.values() if p.name not in unknown]
+    if not provider.closes:
+        return Seen(provider.factory, _signature(*parameters))
+    if provider.lifetime == "request":
+        return Seen(_generating(provider), _signature(*parameters))
+    # A stack of its own, opened last: what closes there closes before all that lies beneath.
+    hidden = _hidden(_FUNCTION_STACK, "function")
+    return Seen(_on_own_stack(provider), _signature(*parameters, hidden))
+
+
+def _generating(provider: Provider[object]) -> Callable[..., AsyncGenerator[object]]:
+    async def generating(**arguments: object) -> AsyncGenerator[object]:
+        async with AsyncExitStack() as stack:
+            yield await provider.enter(arguments, stack)
+
+    return generating
+
+
+def _on_own_stack(provider: Provider[object]) -> Callable[..., Awaitable[object]]:
+    async def on_own_stack(*, heykit_function_stack: AsyncExitStack, **arguments: object) -> object:
+        return await provider.enter(arguments, heykit_function_stack)
+
+    return on_own_stack
+
+
+def _connection() -> inspect.Parameter:
+    return inspect.Parameter(_CONNECTION, inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
+
+
+def _hidden(name: str, scope: Literal["function", "request"]) -> inspect.Parameter:
+    """A parameter that FastAPI fills with an open stack, which it closes in that scope."""
+
+    async def stack() -> AsyncGenerator[AsyncExitStack]:
+        async with AsyncExitStack() as opened:
+            yield opened
+
+    marker = Depends(stack, scope=scope)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=marker, annotation=AsyncExitStack)
+
+
+def _signature(*parameters: inspect.Parameter) -> inspect.Signature:
+    """All by keyword: FastAPI passes them so, and a hidden one may then stand behind any other."""
+    named: Iterable[inspect.Parameter] = (p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters)
+    return inspect.Signature(list(named))

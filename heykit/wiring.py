@@ -1,0 +1,83 @@
+"""The chain of dependencies as a graph: read from applications or providers, checked before anything opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute, Mount
+
+from heykit._faults import faults_of
+from heykit._graph import Graph, Use, graph_of, uses_of
+from heykit._instances import Overrides
+from heykit._needs import Dependency, needs_of
+from heykit._provider import Provider
+from heykit.errors import Fault
+
+__all__ = ["Fault", "Graph", "check", "mounted", "overrides_of", "read"]
+
+
+def read(*roots: FastAPI | Provider[object]) -> Graph:
+    """Read what applications (their routes, WebSockets and mounted applications) and providers depend on.
+
+    An application's `dependency_overrides` are honoured at every depth.
+    """
+    applications = [root for root in roots if isinstance(root, FastAPI)]
+    providers = [root for root in roots if isinstance(root, Provider)]
+    entries = [use for app in applications for part in mounted(app) for use in _entries(part.routes)]
+    overrides: dict[Dependency, Dependency] = {}
+    for app in applications:
+        overrides.update(overrides_of(app))
+    return graph_of(entries, providers, overrides)
+
+
+def read_with(overrides: Overrides, *providers: Provider[object]) -> Graph:
+    """Read what providers depend on, outside an application."""
+    return graph_of((), providers, overrides)
+
+
+def check(graph: Graph) -> list[Fault]:
+    """Find every fault of a wiring.
+
+    Cycles, captives (a long-lived thing that would hold a short-lived one), parameters nothing provides, annotations
+    their factory does not satisfy, and overrides or uses that cannot be honoured.
+    """
+    return faults_of(graph)
+
+
+def overrides_of(app: FastAPI) -> Overrides:
+    """Gather the overrides of an application and of what is mounted on it; its own come first."""
+    gathered: dict[Dependency, Dependency] = {}
+    for part in reversed(mounted(app)):
+        gathered.update(part.dependency_overrides)
+    return gathered
+
+
+def mounted(app: FastAPI) -> list[FastAPI]:
+    """List an application and every FastAPI application mounted on it, at any depth."""
+    found = [app]
+    waiting = list(app.routes)
+    while waiting:
+        route = waiting.pop(0)
+        if isinstance(route, Mount):
+            inner = route.app
+            if isinstance(inner, FastAPI) and inner not in found:
+                found.append(inner)
+            waiting.extend(route.routes)
+    return found
+
+
+def _entries(routes: Sequence[BaseRoute]) -> Iterator[Use]:
+    for context in iter_route_contexts(routes):
+        dependant = cast("Dependant | None", getattr(context, "dependant", None))
+        if dependant is None or dependant.call is None:
+            continue
+        endpoint = cast("Callable[..., object]", dependant.call)
+        yield from uses_of(endpoint, needs_of(endpoint))
+        # What a router, an inclusion or the application adds has no parameter of the endpoint.
+        for added in dependant.dependencies:
+            if added.name is None and added.call is not None:
+                yield Use(added.call, endpoint, use_cache=added.use_cache, scope=added.scope)

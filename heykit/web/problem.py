@@ -1,0 +1,103 @@
+"""Errors as problem responses (RFC 9457): one form for every error, nothing of the inside in it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from heykit.errors import HeykitError, TokenError, Unavailable
+
+logger = logging.getLogger("heykit.web")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem as the client gets it. `errors` lists what is wrong with a request's fields: where, and why."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    type: str = "about:blank"
+    errors: Sequence[Mapping[str, object]] | None = None
+
+
+def problems(app: FastAPI) -> None:
+    """Answer errors as RFC 9457 problem responses.
+
+    Heykit's errors by their status, `Unavailable` with `Retry-After`, FastAPI's and Starlette's own, and whatever else
+    is raised as a bare 500.
+    """
+    app.add_exception_handler(HeykitError, _heykit_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _heykit_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HeykitError)
+    if error.status == 500:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return _answer(500, "Something went wrong here; it has been logged.", error.code)
+    return _answer(error.status, str(error), error.code, headers=_headers_of(error))
+
+
+def _headers_of(error: HeykitError) -> dict[str, str]:
+    if isinstance(error, Unavailable):
+        # RFC 9110, section 10.2.3: Retry-After is a whole number of seconds.
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    if isinstance(error, TokenError):
+        return {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return {}
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    given: object = error.detail  # FastAPI's own exception takes any JSON for it
+    detail = given if isinstance(given, str) else _phrase(error.status_code)
+    code = f"http.{error.status_code}"
+    # RFC 9110, sections 15.4.5 and 6.4.1: neither 1xx, 204 nor 304 has content.
+    if error.status_code < 200 or error.status_code in {204, 304}:
+        return Response(status_code=error.status_code, headers=error.headers)
+    return _answer(error.status_code, detail, code, headers=error.headers)
+
+
+async def _invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # What the client sent stays out: it may be a password, and it ends in logs on the way.
+    errors = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
+    wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)
+    return _answer(422, wrong, "request.invalid", errors=errors)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    # Starlette raises it again once this is sent, and the server logs it.
+    return _answer(500, "Something went wrong here; it has been logged.", "http.500")
+
+
+def _answer(
+    status: int,
+    detail: str,
+    code: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, object]] | None = None,
+) -> Response:
+    problem = asdict(Problem(_phrase(status), status, detail, code, errors=errors))
+    content = {key: value for key, value in problem.items() if value is not None}
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

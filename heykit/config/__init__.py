@@ -1,0 +1,73 @@
+"""Configuration that explains itself: nested frozen dataclasses, read from files, variables and mappings.
+
+    @dataclass(frozen=True)
+    class Database:
+        url: str
+        max_connections: Annotated[int, Between(1, 100)] = 20
+
+    @dataclass(frozen=True)
+    class Settings:
+        database: Database
+        secret_key: Annotated[Secret[str], MinLength(32)]
+
+    settings = load(Settings, [toml_file("heygen.toml", required=False), environment("HEYGEN_")])
+
+Later sources win, key by key; `HEYGEN_DATABASE__URL` sets `database.url`. `load` raises one `ConfigError` with every
+fault at once, each with its key, what was expected and where it stands (the variable, or file and line), and with the
+nearest spelling of a misspelt name. `explain` gives the same settings with the origin of each. No secret and no user
+info of a URL stands in any message.
+
+Settings are str, int, float, bool, Path, timedelta, enumerations, `Literal`, unions and optionals, `list[T]`, `tuple`,
+`dict[str, T]`, `Secret[T]` and frozen dataclasses. Rules are `Annotated` metadata: `Pattern`, `MinLength`, `MaxLength`,
+`Between`, `OneOf`, or any function that takes the value and returns what it expected, or None. Where a section needs
+rules over several fields, its `__post_init__` may raise `ValueError`. Defaults are not judged by rules. A source of
+one's own is an object with `read`, which returns a `Layer`.
+"""
+
+from __future__ import annotations
+
+from heykit.config.environment import environment as environment
+from heykit.config.json_file import json_file as json_file
+from heykit.config.loading import Entry as Entry
+from heykit.config.loading import Loaded as Loaded
+from heykit.config.loading import explain as explain
+from heykit.config.loading import load as load
+from heykit.config.mapping import mapping as mapping
+from heykit.config.protocol import Key as Key
+from heykit.config.protocol import Layer as Layer
+from heykit.config.protocol import Source as Source
+from heykit.config.protocol import Text as Text
+from heykit.config.protocol import Trail as Trail
+from heykit.config.rules import Between as Between
+from heykit.config.rules import MaxLength as MaxLength
+from heykit.config.rules import MinLength as MinLength
+from heykit.config.rules import OneOf as OneOf
+from heykit.config.rules import Pattern as Pattern
+from heykit.config.secret import Secret as Secret
+from heykit.config.toml_file import toml_file as toml_file
+from heykit.errors import ConfigError as ConfigError
+from heykit.errors import ConfigFault as ConfigFault
+
+__all__ = [
+    "Between",
+    "ConfigError",
+    "ConfigFault",
+    "Entry",
+    "Key",
+    "Layer",
+    "Loaded",
+    "MaxLength",
+    "MinLength",
+    "OneOf",
+    "Pattern",
+    "Secret",
+    "Source",
+    "Text",
+    "Trail",
+    "environment",
+    "explain",
+    "json_file",
+    "load",
+    "mapping",
+    "toml_file",
+]

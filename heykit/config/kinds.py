@@ -1,0 +1,331 @@
+"""How a value is read as a type. A `Kind` reads a raw value; what does not fit is a value too, `Wrong`.
+
+Raw values are `Text` (from variables), which is converted, or JSON's and TOML's types, which must be the proper ones.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from heykit.config.mask import HIDDEN, found
+from heykit.config.protocol import Text, Trail
+from heykit.config.secret import Secret
+
+Read: TypeAlias = Callable[[object], object]
+
+
+class Complaint(NamedTuple):
+    """One thing that does not fit; `trail` leads to it from the value that was read."""
+
+    expected: str
+    found: str
+    trail: Trail = ()
+    suggestion: str = ""
+    missing: bool = False
+
+
+class Wrong(NamedTuple):
+    """What a reading gives in place of a value that does not fit."""
+
+    complaints: tuple[Complaint, ...]
+
+    def under(self, step: str | int) -> tuple[Complaint, ...]:
+        """Lead to the complaints from one level further out."""
+        return tuple(complaint._replace(trail=(step, *complaint.trail)) for complaint in self.complaints)
+
+
+class Kind(NamedTuple):
+    """A type of settings: how it is read, how it is called, and whether it hides what it holds.
+
+    `discreet` is the name that lists no allowed values: they might be secrets.
+    """
+
+    read: Read
+    expected: str
+    discreet: str = ""
+    secret: bool = False
+
+
+_NO = object()
+
+
+def wrong(expected: str, raw: object) -> Wrong:
+    """Complain about one raw value."""
+    return Wrong((Complaint(expected, found(raw)),))
+
+
+def scalar(expected: str, from_text: Callable[[str], object], from_value: Read, *, discreet: str = "") -> Kind:
+    """Make a kind from two conversions that give `_NO` for what they refuse."""
+
+    def read(raw: object) -> object:
+        value = from_text(raw.value) if type(raw) is Text else from_value(raw)
+        return wrong(expected, raw) if value is _NO else value
+
+    return Kind(read, expected, discreet or expected)
+
+
+def _read_str(raw: object) -> object:
+    return raw.value if type(raw) is Text else raw if type(raw) is str else wrong("str", raw)
+
+
+def _int_text(text: str) -> object:
+    try:
+        return int(text)
+    except ValueError:
+        return _NO
+
+
+def _float_text(text: str) -> object:
+    try:
+        return float(text)
+    except ValueError:
+        return _NO
+
+
+def _float_value(raw: object) -> object:
+    if type(raw) is int:
+        try:
+            return float(raw)
+        except OverflowError:
+            return _NO
+    return raw if type(raw) is float else _NO
+
+
+def _bool_text(text: str) -> object:
+    match text.strip().lower():
+        case "true" | "1" | "yes" | "on":
+            return True
+        case "false" | "0" | "no" | "off":
+            return False
+        case _:
+            return _NO
+
+
+def _path_value(raw: object) -> object:
+    return Path(raw) if isinstance(raw, str | Path) else _NO
+
+
+_DURATION = r"(?P<amount>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|us|[wdhms])\s*"
+# Compiled on first use, and kept by `re`: most programs read no duration.
+_SECONDS = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_DAYS = timedelta(days=1)
+_UNITS = {
+    "w": 7 * _DAYS,
+    "d": _DAYS,
+    "h": _DAYS / 24,
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+    "us": timedelta(microseconds=1),
+}
+
+
+def _duration_text(text: str) -> object:
+    text = text.strip()
+    try:
+        if re.fullmatch(_SECONDS, text):
+            return timedelta(seconds=float(text))
+        size, sign = text.removeprefix("-"), -1 if text.startswith("-") else 1
+        parts = list(re.finditer(_DURATION, size))
+        if not parts or "".join(part[0] for part in parts) != size:
+            return _NO
+        return sign * sum((_amount(part["amount"]) * _UNITS[part["unit"]] for part in parts), timedelta())
+    except (OverflowError, ValueError):
+        return _NO
+
+
+def _amount(text: str) -> float:
+    return float(text) if "." in text else int(text)
+
+
+def _duration_value(raw: object) -> object:
+    match raw:
+        case timedelta():
+            return raw
+        case str():
+            return _duration_text(raw)
+        case bool():
+            return _NO
+        case int() | float():
+            try:
+                return timedelta(seconds=raw)
+            except (OverflowError, ValueError):
+                return _NO
+        case _:
+            return _NO
+
+
+STR = Kind(_read_str, "str", "str")
+INT = scalar("int", _int_text, lambda raw: raw if type(raw) is int else _NO)
+FLOAT = scalar("float", _float_text, _float_value)
+BOOL = scalar("bool, true or false", _bool_text, lambda raw: raw if type(raw) is bool else _NO)
+PATH = scalar("Path", Path, _path_value)
+DURATION = scalar("duration, like 30s or 1h30m or a number of seconds", _duration_text, _duration_value)
+NONE = scalar("none", lambda text: _NO if text else None, lambda raw: None if raw is None else _NO)
+
+
+def choice(options: Sequence[object]) -> Kind:
+    """Read one of the values of a `Literal`; its type counts, so `True` is not `1`."""
+    names = {_spelling(option): option for option in options}
+    typed = {(type(option), option): option for option in options}
+    names_of_enums = {member.name for member in options if isinstance(member, Enum)}
+
+    def from_value(raw: object) -> object:
+        if isinstance(raw, str) and raw in names_of_enums:
+            return names[raw]
+        return typed.get((type(raw), raw), _NO) if isinstance(raw, str | int | bytes | Enum | None) else _NO
+
+    return scalar(f"one of {', '.join(names)}", lambda text: names.get(text, _NO), from_value, discreet="str")
+
+
+def _spelling(option: object) -> str:
+    match option:
+        case bool():
+            return str(option).lower()
+        case Enum():
+            return option.name
+        case None:
+            return ""
+        case _:
+            return str(option)
+
+
+def member(enum: type[Enum]) -> Kind:
+    """Read a member of an enumeration by its value, else by its name."""
+    names = dict(enum.__members__)
+    written = {_spelling(one.value): one for one in reversed(enum)}
+
+    def from_text(text: str) -> object:
+        return written.get(text, names.get(text, _NO))
+
+    def from_value(raw: object) -> object:
+        if isinstance(raw, enum):
+            return raw
+        same = [one for one in enum if type(one.value) is type(raw) and one.value == raw]
+        return same[0] if same else names.get(raw, _NO) if isinstance(raw, str) else _NO
+
+    return scalar(
+        f"one of {', '.join(_spelling(one.value) for one in enum)}", from_text, from_value, discreet=enum.__name__
+    )
+
+
+def either(members: Sequence[Kind], *, optional: bool) -> Kind:
+    """Read what the first fitting member makes of it; where None is allowed, empty text is None."""
+    expected, discreet = (
+        " or ".join([*names, "none"] if optional else names)
+        for names in ([one.expected for one in members], [one.discreet for one in members])
+    )
+
+    def read(raw: object) -> object:
+        if optional and (raw is None or (type(raw) is Text and raw.value == "")):
+            return None
+        fitting = (value for one in members if type(value := one.read(raw)) is not Wrong)
+        value = next(fitting, _NO)
+        if value is not _NO:
+            return value
+        return members[0].read(raw) if len(members) == 1 else wrong(expected, raw)
+
+    return hiding(Kind(read, expected, discreet), members)
+
+
+def hiding(kind: Kind, inner: Iterable[Kind]) -> Kind:
+    """Hide what was found where a part of the kind is secret: a broken whole holds the secret too."""
+    if not any(one.secret for one in inner):
+        return kind
+
+    def read(raw: object) -> object:
+        value = kind.read(raw)
+        return _hidden(value) if type(value) is Wrong else value
+
+    return kind._replace(read=read, secret=True)
+
+
+def _hidden(value: Wrong) -> Wrong:
+    return Wrong(
+        tuple(one._replace(found=HIDDEN if one.found and not one.missing else one.found) for one in value.complaints)
+    )
+
+
+def secret(inner: Kind) -> Kind:
+    """Wrap what `inner` reads in a `Secret`, and hide what it complains about."""
+    expected = f"secret {inner.discreet}"
+
+    def read(raw: object) -> object:
+        value = inner.read(raw.reveal() if isinstance(raw, Secret) else raw)
+        if type(value) is Wrong:
+            return Wrong((Complaint(expected, HIDDEN),))
+        return Secret(value)
+
+    return Kind(read, expected, expected, secret=True)
+
+
+def items(item: Kind, build: Callable[[list[object]], object]) -> Kind:
+    """Read a list of any length; text is a JSON array, or separated by commas."""
+    expected = f"list of {item.expected}"
+
+    def read(raw: object) -> object:
+        parts = listed(raw)
+        return wrong(expected, raw) if parts is None else gathered([item] * len(parts), parts, build)
+
+    return hiding(Kind(read, expected, f"list of {item.discreet}"), [item])
+
+
+def row(places: Sequence[Kind]) -> Kind:
+    """Read a tuple with a kind for each place."""
+    expected = f"list of {len(places)}: {', '.join(one.expected for one in places)}"
+
+    def read(raw: object) -> object:
+        parts = listed(raw)
+        if parts is None or len(parts) != len(places):
+            return wrong(expected, raw)
+        return gathered(places, parts, tuple)
+
+    return hiding(Kind(read, expected, f"list of {len(places)}"), places)
+
+
+def listed(raw: object) -> Sequence[object] | None:
+    """Take the items out of a list, or out of text that stands for one."""
+    if type(raw) is not Text:
+        return raw if isinstance(raw, list | tuple) else None
+    text = raw.value.strip()
+    if text.startswith("["):
+        opened = unpacked(text)
+        return opened if isinstance(opened, list) else None
+    return [Text(part.strip()) for part in text.split(",")] if text else []
+
+
+def unpacked(text: str) -> object:
+    """Read JSON; None where it is none."""
+    try:
+        opened: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return opened
+
+
+def gathered(kinds: Sequence[Kind], parts: Sequence[object], build: Callable[[list[object]], object]) -> object:
+    """Read every item, and complain about all that do not fit."""
+    read = [kind.read(part) for kind, part in zip(kinds, parts, strict=True)]
+    complaints = [one for at, value in enumerate(read) if type(value) is Wrong for one in value.under(at)]
+    return Wrong(tuple(complaints)) if complaints else build(read)
+
+
+def table(item: Kind) -> Kind:
+    """Read a mapping from text to `item`; text is a JSON object."""
+    expected = f"table of {item.expected}"
+
+    def read(raw: object) -> object:
+        opened = unpacked(raw.value) if type(raw) is Text else raw
+        if not isinstance(opened, Mapping) or not all(isinstance(key, str) for key in opened):
+            return wrong(expected, raw)
+        read = {key: item.read(part) for key, part in opened.items()}
+        complaints = [one for key, value in read.items() if type(value) is Wrong for one in value.under(key)]
+        return Wrong(tuple(complaints)) if complaints else read
+
+    return hiding(Kind(read, expected, f"table of {item.discreet}"), [item])

@@ -1,0 +1,94 @@
+"""Showing values to people without showing secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+
+from heykit.config.protocol import Text, Trail
+from heykit.config.secret import Secret
+
+HIDDEN = "***"
+
+_LONGEST = 80
+# Compiled on first use, and kept by `re`.
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*://"
+# What stands before the path of a URL that has lost its `@host`: what follows the colon is no port, so a password.
+_NO_PORT = r"(?<=://)(?!\[)[^/?#@]*:(?!\d*(?:[/?#,]|$))[^@]*"
+_PARAMETER = r"(?i)([?&;][^=&;]*(?:password|passwd|pwd|secret|token|key)[^=&;]*=)[^&;]+"
+
+
+def masked(text: str) -> str:
+    """Hide the user info of a URL, well-formed or not, and query parameters that are named like secrets.
+
+    All before the *last* `@` is hidden: a password may hold `/` and `@` though RFC 3986 (section 3.2.1) forbids it.
+    """
+    head, at, tail = text.rpartition("@")
+    if at and (":" in head or "/" in head):
+        scheme = re.match(_SCHEME, head)
+        text = f"{scheme[0] if scheme else ''}{HIDDEN}@{tail}"
+    else:
+        text = re.sub(_NO_PORT, HIDDEN, text)
+    return re.sub(_PARAMETER, rf"\1{HIDDEN}", text)
+
+
+def printable(text: str) -> str:
+    """Give text as it is where every character can be printed, else escaped: a terminal obeys control characters."""
+    return text if text.isprintable() else repr(text)
+
+
+def shown(value: object) -> str:  # noqa: PLR0911 - one line for each type
+    """Show a setting's value as a person would write it, masked."""
+    match value:
+        case Secret():
+            return HIDDEN
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case Enum():
+            return shown(value.value)
+        case str():
+            return printable(masked(value))
+        case timedelta():
+            return f"{value / timedelta(seconds=1):.15g}s"
+        case list() | tuple():
+            return f"[{', '.join(map(shown, value))}]"
+        case Mapping():
+            return f"{{{', '.join(f'{shown(key)}: {shown(item)}' for key, item in value.items())}}}"
+        case _:
+            return printable(masked(_written(value)))
+
+
+def _written(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"a very large {type(value).__name__}"
+
+
+def found(raw: object) -> str:
+    """Show what stood in place of what was expected: text and numbers masked and cut short, else only the type."""
+    match raw:
+        case Text(value=text) | str(text):
+            return _short(repr(masked(text)))
+        case None | bool() | int() | float():
+            return _short(shown(raw))
+        case Mapping():
+            return "a table"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return f"a {type(raw).__name__}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def dotted(trail: Trail) -> str:
+    """Write the way to a value as people do: `servers[0].host`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in trail)
+    return "".join(steps).removeprefix(".")

@@ -1,0 +1,33 @@
+"""The nearest spelling of a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """Find the candidate that `name` most likely misspells; letter case does not count. None if none is near."""
+    folded = name.casefold()
+    measured = ((edits(folded, candidate.casefold()), candidate) for candidate in candidates)
+    near = [(count, candidate) for count, candidate in measured if count <= _allowed(candidate)]
+    return min(near)[1] if near else None
+
+
+def _allowed(name: str) -> int:
+    # One slip in a short name, two in a longer one: `PORT` is not `HOST`, and `SERVICE` not `SERVER`.
+    return 0 if len(name) < 3 else 1 if len(name) < 6 else 2
+
+
+def edits(left: str, right: str) -> int:
+    """Count the letters to insert, delete, replace or swap (the optimal string alignment distance)."""
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, a in enumerate(left):
+        earlier, before = before, row
+        row = [i + 1]
+        for j, b in enumerate(right):
+            cost = min(before[j] + (a != b), before[j + 1] + 1, row[j] + 1)
+            if i and j and a == right[j - 1] and b == left[i - 1]:
+                cost = min(cost, earlier[j - 1] + 1)
+            row.append(cost)
+    return row[-1]

@@ -1,0 +1,237 @@
+"""No secret, and no user info of a URL, stands in anything that people or logs see."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heykit.config import (
+    Between,
+    ConfigError,
+    Layer,
+    MinLength,
+    OneOf,
+    Pattern,
+    Secret,
+    Source,
+    Text,
+    environment,
+    explain,
+    json_file,
+    mapping,
+    toml_file,
+)
+from heykit.config.mask import masked
+
+
+def telling(secret: Secret[str]) -> str:
+    return f"not {secret.reveal()}"
+
+
+def raising(secret: Secret[str]) -> str:
+    raise ValueError(secret.reveal())
+
+
+EMPTY, A, ONE = Secret(""), Secret("a"), Secret(1)
+
+
+@dataclass(frozen=True)
+class Account:
+    name: str
+    password: Secret[str] | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    token: Secret[str] = EMPTY
+
+    def __post_init__(self) -> None:
+        if self.token.reveal():
+            int(self.token.reveal())
+
+
+@dataclass(frozen=True)
+class Settings:
+    long: Annotated[Secret[str], MinLength(10_000)] = EMPTY
+    number: Secret[int] = ONE
+    choice: Annotated[Secret[str], OneOf("a", "b")] = A
+    literal: Secret[Literal["a"]] | None = None
+    pattern: Secret[Annotated[str, Pattern("^$")]] = EMPTY
+    told: Annotated[Secret[str], telling] = EMPTY
+    raised: Annotated[Secret[str], raising] = EMPTY
+    low: Annotated[Secret[int] | Secret[float], Between(0, 1)] = ONE
+    several: tuple[Secret[int], ...] = ()
+    by_name: dict[str, Secret[int]] | None = None
+    account: Account = Account("")
+    accounts: tuple[Account, ...] = ()
+    checked: Checked = Checked()
+    url: Annotated[str, Pattern("^sqlite:")] = "sqlite:"
+
+
+SECRETS = st.text("abcXYZ0123456789!'\"\\/@:%#{}[],é\n ", max_size=20).map(lambda text: f"hunter2{text}hunter3")
+PLACES = st.sampled_from(
+    [
+        *("long", "number", "choice", "literal", "pattern", "told", "raised", "low", "several", "by_name"),
+        *("account", "accounts", "account.password", "account.pasword", "account.name.x", "checked.token", "long.x"),
+        *("accounts[]", "several[]", "by_name.x", "lnog", "unheard", "accounts[].password.x", "accounts[].pasword"),
+    ]
+)
+
+
+def nested(place: str, value: object) -> dict[str, object]:
+    """Put a value at a place: `a.b[].c` is `{"a": {"b": [{"c": value}]}}`."""
+    for step in reversed(place.split(".")):
+        name = step.removesuffix("[]")
+        value = {name: [value] if name != step else value}
+    assert isinstance(value, dict)
+    return value
+
+
+def shown(sources: Sequence[Source]) -> str:
+    """All that may be seen of one attempt to load, locals of heykit's own frames included."""
+    try:
+        loaded = explain(Settings, sources)
+    except ConfigError as error:
+        return seen(error)
+    return repr(loaded) + repr(sources)
+
+
+def seen(error: ConfigError) -> str:
+    assert (error.__cause__, error.__context__) == (None, None)
+    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+    inner = [frame for frame in frames if "heykit" in Path(frame.filename).parts]
+    assert inner
+    return "\n".join([str(error), repr(error), repr(error.faults), *traceback.StackSummary.from_list(inner).format()])
+
+
+def leaks(text: str) -> bool:
+    return "hunter" in text
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name} = {toml(item)}' for name, item in value.items())}}}"
+    return f"[{toml(value[0])}]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+
+
+@given(PLACES, SECRETS)
+def test_no_fault_shows_a_secret_of_a_mapping(place: str, secret: str) -> None:
+    assert not leaks(shown([mapping(nested(place, secret))]))
+
+
+@given(PLACES, SECRETS, st.sampled_from(["", '{"a":', "[", '"', "[1, ", "{"]))
+def test_no_fault_shows_a_secret_of_a_variable(place: str, secret: str, before: str) -> None:
+    name = place.removesuffix("[]").replace(".", "__").upper()
+
+    assert not leaks(shown([environment("APP_", unknown="fault", variables={f"APP_{name}": before + secret})]))
+
+
+@given(PLACES, SECRETS, st.integers(0, 60), st.sampled_from(["", "\n", "=", '"', "]", "\\", "}", "\x00", "'"]))
+def test_no_fault_shows_a_secret_of_a_file_broken_anywhere(place: str, secret: str, cut: int, put: str) -> None:
+    values = nested(place, secret)
+    for source, text in [
+        (json_file, json.dumps(values, indent=1)),
+        (toml_file, "".join(f"{name} = {toml(value)}\n" for name, value in values.items())),
+    ]:
+        for broken in (text, text[:cut] + put + text[cut:]):
+            with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+                file.write(broken)
+                file.flush()
+                text_shown = shown([source(file.name)])
+            # What a cut makes of a secret may be the name of a key; names are shown.
+            assert broken != text or not leaks(text_shown)
+            assert "valid" not in text_shown or not leaks(text_shown)
+
+
+PASSWORDS = st.text("aZ0/@:%?#é \n[]", max_size=12).map(lambda text: f"hunter2{text}hunter3")
+
+
+@given(
+    st.sampled_from(["postgresql://", "postgresql:/", "x:", "//", "http://"]),
+    PASSWORDS,
+    st.sampled_from(["u:", ":", ""]),
+)
+def test_the_user_info_of_a_url_is_never_shown(scheme: str, password: str, user: str) -> None:
+    url = f"{scheme}{user}{password}@host/db"
+
+    assert not leaks(shown([mapping({"url": url})]))
+    assert not leaks(shown([environment("", variables={"URL": url})]))
+    assert not leaks(repr(explain(Settings, [mapping({"account": {"name": url}})]).entries))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("postgresql://user:pw@host/db", "postgresql://***@host/db"),
+        ("postgresql://user:p@ss/w@host:5432/db", "postgresql://***@host:5432/db"),
+        ("redis://:pw@host", "redis://***@host"),
+        ("http://host:8000/path", "http://host:8000/path"),
+        ("http://[::1]:8000/path", "http://[::1]:8000/path"),
+        ("postgresql://user:pw/db", "postgresql://***"),
+        ("postgresql://a:1,b:2/db", "postgresql://a:1,b:2/db"),
+        ("postgresql://host/db?user=a&password=pw&x=1", "postgresql://host/db?user=a&password=***&x=1"),
+        ("somebody@example.com", "somebody@example.com"),
+        ("sqlite:///./file.db", "sqlite:///./file.db"),
+        ("at 10:30", "at 10:30"),
+    ],
+)
+def test_masked_urls(text: str, expected: str) -> None:
+    assert expected == masked(text)
+
+
+@given(SECRETS)
+def test_a_secret_does_not_show_itself(value: str) -> None:
+    secret = Secret(value)
+
+    texts = [repr(secret), str(secret), f"{secret}", f"{secret:>10}", f"{secret!r}", "%s" % secret, str([secret])]  # noqa: UP031
+    assert not any(map(leaks, texts))
+    assert secret.reveal() == value
+    assert not hasattr(secret, "__dict__")
+    assert (Secret(value), hash(Secret(value))) == (secret, hash(secret))
+    assert secret != Secret(value + "x")
+    assert secret != value
+
+
+def test_a_secret_is_copied_as_itself_and_never_pickled() -> None:
+    account = Account("a", Secret("hunter2"))
+
+    assert asdict(account) == {"name": "a", "password": Secret("hunter2")}
+    assert copy.copy(account.password) is copy.deepcopy(account.password) is account.password
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(account)
+    with pytest.raises(TypeError):
+        json.dumps(account.password)
+
+
+def test_secrets_of_other_types_compare_by_value() -> None:
+    assert Secret(b"a") == Secret(b"a")
+    assert Secret("a") != Secret(b"a")
+    assert Secret(("a", 1)) == Secret(("a", 1))
+
+
+def test_sources_and_layers_show_no_values(tmp_path: Path) -> None:
+    held = {"APP_LONG": "hunter2"}
+    source = environment("APP_", variables=held)
+
+    assert not leaks(repr(source) + repr(mapping(held)) + repr(source.read((("long",),))) + repr(Text("hunter2")))
+    assert not leaks(repr(Layer({"a": "hunter2"}, str)))
+
+
+def test_a_warning_shows_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        explain(Settings, [environment("APP_", variables={"APP_UNHEARD_OF": "hunter2"})])
+
+    assert caplog.messages
+    assert not leaks(caplog.text)

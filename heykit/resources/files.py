@@ -1,0 +1,211 @@
+"""Files under one directory: streamed in and out, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar, TypeVarTuple
+
+from anyio import CancelScope, CapacityLimiter, move_on_after, to_thread
+
+from heykit.errors import FileError, FileTooLarge, HeykitError, NotOpen
+from heykit.health import Health
+from heykit.resources import disk
+from heykit.resources.names import parts_of
+from heykit.resources.protocol import FileInfo, FileStore
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_MEBIBYTE = 1024 * 1024
+_THREADS = 8
+_BATCH = _MEBIBYTE // 2  # bytes gathered before a thread writes them: a hop costs about as much as writing 100 kB
+_HEALTH_SECONDS = 2.0
+_LOW_SPACE = 64 * _MEBIBYTE
+
+
+def file_store(root: str | Path, *, max_bytes: int = 1024 * _MEBIBYTE) -> AbstractAsyncContextManager[FileStore]:
+    """Open a store of files of up to `max_bytes` each under the directory `root`, which is made where it is missing.
+
+    - `put` writes beside the file and renames it into place once it is on the disk: a failed or cancelled one leaves
+      the old content as it was and nothing behind; what a crash leaves is swept at the next opening. Cancelled from
+      outside during the renaming itself, it may have taken effect.
+    - `open` streams chunks of up to 64 KiB; a file replaced or deleted meanwhile is read to its old end.
+    - Several processes may open one root. Symbolic links under it are not followed.
+
+    Raises Unavailable where the root cannot be made or written, now or later, NameRefused for a name that could leave
+    it or does not fit it, FileMissing, FileTooLarge, and FileError for what else the disk refuses.
+    """
+    if max_bytes < 1:
+        raise ValueError(f"max_bytes must be 1 or more, not {max_bytes!r}")
+    return _opened(_FileStore(Path(root).absolute(), max_bytes))
+
+
+@asynccontextmanager
+async def _opened(store: _FileStore) -> AsyncGenerator[FileStore]:
+    await store.prepare()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+class _FileStore:
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+        # Threads of its own: a slow disk does not take them from what else runs in threads, nor the other way round.
+        self._threads = CapacityLimiter(_THREADS)
+        self._probes = CapacityLimiter(1)
+        self._probing = Lock()
+        self._closed = False
+        self._written = self._read = self._deleted = self._bytes_written = self._bytes_read = 0
+
+    async def prepare(self) -> None:
+        await self._run(disk.prepare, self._root)
+
+    async def put(self, name: str, content: bytes | AsyncIterable[bytes], /) -> FileInfo:
+        parts = self._parts(name)
+        partial = disk.Partial(self._root)
+        try:
+            await self._run(partial.begin)
+            await self._fill(partial, content)
+            written = await self._run(partial.commit, parts)
+        except BaseException:
+            with CancelScope(shield=True):
+                await self._run(partial.discard)
+            raise
+        self._written += 1
+        self._bytes_written += written.size
+        return written
+
+    @asynccontextmanager
+    async def open(self, name: str, /) -> AsyncGenerator[AsyncIterator[bytes]]:
+        reader = disk.Reader(self._root, self._parts(name))
+        chunks = _Chunks(lambda: self._next(reader))
+        try:
+            await self._run(reader.begin)
+            self._read += 1
+            yield chunks
+        finally:
+            chunks.close()
+            with CancelScope(shield=True):
+                await self._run(reader.close)
+
+    async def info(self, name: str, /) -> FileInfo | None:
+        return await self._run(disk.info, self._root, self._parts(name))
+
+    async def delete(self, name: str, /) -> bool:
+        deleted = await self._run(disk.delete, self._root, self._parts(name))
+        self._deleted += deleted
+        return deleted
+
+    async def health(self) -> Health:
+        free: int | None = None
+        reason = f"the disk did not answer within {_HEALTH_SECONDS:g} seconds"
+        try:
+            with move_on_after(_HEALTH_SECONDS):
+                free = await to_thread.run_sync(self._probe, abandon_on_cancel=True, limiter=self._probes)
+        except (OSError, HeykitError) as error:
+            reason = f"nothing can be written: {error}"
+        if self._closed:
+            return Health("fail", "resource", "the file store is closed", self.stats())
+        if free is None:
+            return Health("fail", "resource", reason, self.stats())
+        figures = {**self.stats(), "bytes_free": free}
+        if free < _LOW_SPACE:
+            return Health("warn", "resource", "little space is left; delete files or enlarge the disk", figures)
+        return Health("pass", "resource", figures=figures)
+
+    def stats(self) -> Mapping[str, int | float]:
+        return {
+            "files_written": self._written,
+            "files_read": self._read,
+            "files_deleted": self._deleted,
+            "bytes_written": self._bytes_written,
+            "bytes_read": self._bytes_read,
+        }
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        if self._closed:
+            raise NotOpen("this file store is closed; use it inside the `async with file_store(...)` that opened it")
+        return parts_of(name)
+
+    async def _fill(self, partial: disk.Partial, content: bytes | AsyncIterable[bytes]) -> None:
+        if isinstance(content, bytes):
+            self._check_size(len(content))
+            await self._run(partial.write, [content])
+            return
+        batch: list[bytes] = []
+        total = held = 0
+        async for chunk in content:
+            total += len(chunk)
+            held += len(chunk)
+            self._check_size(total)
+            batch.append(chunk)
+            if held >= _BATCH:
+                await self._run(partial.write, batch)
+                batch, held = [], 0
+        await self._run(partial.write, batch)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise FileTooLarge(f"a file of this store holds at most {self._max_bytes} bytes; send less")
+
+    async def _next(self, reader: disk.Reader) -> list[bytes]:
+        chunks = await self._run(reader.read)
+        self._bytes_read += sum(map(len, chunks))
+        return chunks
+
+    def _probe(self) -> int:
+        # A probe that hangs is waited for by the next ones, so that they do not hang, thread after thread, as well.
+        if not self._probing.acquire(timeout=_HEALTH_SECONDS):
+            raise TimeoutError(errno.ETIMEDOUT, "an earlier check has not come back yet")
+        try:
+            return disk.probe(self._root)
+        finally:
+            self._probing.release()
+
+    async def _run(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        try:
+            return await to_thread.run_sync(work, *args, limiter=self._threads)
+        except OSError as error:
+            raise _refused(error) from error
+
+
+def _refused(error: OSError) -> FileError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return FileError(f"no room for the file ({error.strerror}): delete files, or enlarge the disk or the quota")
+    return FileError(f"the disk refused ({error.strerror}): see to the store's directory and its permissions")
+
+
+class _Chunks:
+    """A file's content, fetched from the disk some chunks ahead."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[list[bytes]]]) -> None:
+        self._fetch = fetch
+        self._ahead: deque[bytes] = deque()
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._closed:
+            raise NotOpen("this file is closed; read it inside the `async with store.open(...)` that opened it")
+        if not self._ahead:
+            self._ahead.extend(await self._fetch())
+        if not self._ahead:
+            raise StopAsyncIteration
+        return self._ahead.popleft()
+
+    def close(self) -> None:
+        self._closed = True
+        self._ahead.clear()

@@ -21,7 +21,14 @@ class Row(Protocol):
 class Connection(Protocol):
     """What can be asked of a database, of one connection and of a transaction alike.
 
-    `into=` builds a dataclass from each row, fields by column name, typed.
+    `into=` builds a dataclass from each row, fields by column name, typed. `fetch_value` gives the first column of the
+    first row, None where there is none. `execute` gives the number of rows changed; without arguments it takes several
+    statements, runs all or none, and gives the last one's number. `execute_many` runs one statement with each
+    row's arguments, all or none. `stream` reads a SELECT in batches.
+
+    Every method raises IntegrityError when a constraint refuses a change, DatabaseError for any other statement that is
+    refused, Unavailable when the database is away or no connection is free in time, and TimedOut when a statement that
+    had begun did not end in time, so that it may or may not have taken effect.
     """
 
     @overload
@@ -46,7 +53,11 @@ class Transaction(Connection, Protocol):
     """A transaction that is open: its end commits, an exception rolls it back. A nested one is a savepoint."""
 
     def after_commit(self, call: Callable[[], Awaitable[object]], /) -> None:
-        """Run once the outermost transaction has committed, never on rollback, shielded; errors are logged and counted, never raised."""
+        """Run once the outermost transaction has committed, never on rollback.
+
+        The calls run in the order given, shielded, each within the database's `command_timeout`; errors are logged and
+        counted, never raised.
+        """
 
 
 class Database(Connection, Protocol):

@@ -1,0 +1,96 @@
+"""The three ways to open a database; a driver is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from urllib.parse import unquote
+
+from heykit.database.protocol import Database
+from heykit.errors import DatabaseError
+
+
+def connect(
+    url: str,
+    *,
+    max_connections: int = 10,
+    connection_timeout: float = 5.0,
+    command_timeout: float = 30.0,
+    retry_attempts: int = 3,
+    health_check_interval: float = 30.0,
+) -> AbstractAsyncContextManager[Database]:
+    """Open the database that `url` names.
+
+    `sqlite:///relative.db`, `sqlite:////absolute.db` and `sqlite:///:memory:` are SQLite's, which has one connection
+    and takes only `command_timeout`; `postgresql://`, `postgres://` and `postgresql+asyncpg://` take all of them,
+    as `postgres` does.
+
+    Raises DatabaseError for a URL that names no database, and at the opening what `sqlite` and `postgres` raise.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "sqlite":
+        return sqlite(_sqlite_path(rest), command_timeout=command_timeout)
+    if separator and scheme in ("postgresql", "postgres", "postgresql+asyncpg"):
+        return postgres(
+            f"postgresql://{rest}",
+            max_connections=max_connections,
+            connection_timeout=connection_timeout,
+            command_timeout=command_timeout,
+            retry_attempts=retry_attempts,
+            health_check_interval=health_check_interval,
+        )
+    # Without "://" the part before it could be anything, a password too.
+    named = f"the scheme {scheme!r}" if separator and scheme.replace("+", "").isalnum() else "a URL without a scheme"
+    raise DatabaseError(
+        f"{named} names no database heykit knows: write sqlite:///file.db or postgresql://user@host/name"
+    )
+
+
+def sqlite(path: str | Path, *, command_timeout: float = 30.0) -> AbstractAsyncContextManager[Database]:
+    """Open the SQLite database in the file `path`, which is created if it is missing, or in memory for ":memory:".
+
+    A statement that takes longer than `command_timeout` seconds is interrupted.
+
+    Raises DatabaseError for a path that cannot be opened; Unavailable while another process keeps it locked.
+    """
+    from heykit.database._sqlite import open_sqlite
+
+    return open_sqlite(str(path), command_timeout=command_timeout)
+
+
+def postgres(
+    url: str,
+    *,
+    max_connections: int = 10,
+    connection_timeout: float = 5.0,
+    command_timeout: float = 30.0,
+    retry_attempts: int = 3,
+    health_check_interval: float = 30.0,
+) -> AbstractAsyncContextManager[Database]:
+    """Open a pool of connections to PostgreSQL.
+
+    `connection_timeout` seconds bound the wait for a connection, `command_timeout` seconds each statement. What has
+    certainly had no effect (connecting, a connection found dead before it was used) is repeated up to `retry_attempts`
+    times; a connection idle for `health_check_interval` seconds is tried before it is given out.
+
+    Raises Unavailable when the server is away, DatabaseError when it refuses the credentials or has no such database.
+    """
+    from heykit.database._postgres import open_postgres
+
+    return open_postgres(
+        url,
+        max_connections=max_connections,
+        connection_timeout=connection_timeout,
+        command_timeout=command_timeout,
+        retry_attempts=retry_attempts,
+        health_check_interval=health_check_interval,
+    )
+
+
+def _sqlite_path(rest: str) -> str:
+    path = rest.removeprefix("/")
+    if not path or (path == rest and path != ":memory:"):
+        raise DatabaseError("a SQLite URL is sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:")
+    if "?" in path:
+        raise DatabaseError("a SQLite URL takes no parameters after a question mark: leave them out")
+    return unquote(path)

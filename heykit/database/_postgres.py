@@ -1,0 +1,281 @@
+"""PostgreSQL over asyncpg: a pool, one statement at a time on each connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+
+from heykit.database._database import Lane, NextBatch, OpenDatabase
+from heykit.database._finish import Call, finish
+from heykit.database._postgres_errors import connecting_failed, server_of, translated
+from heykit.database._postgres_pool import Limits, Pool
+from heykit.database._rows import Table
+from heykit.database._values import plain
+from heykit.database.protocol import Database
+from heykit.errors import DatabaseError, HeykitError, TimedOut, Unavailable
+
+_BATCH = 256  # rows
+_CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
+
+
+@asynccontextmanager
+async def open_postgres(
+    url: str,
+    *,
+    max_connections: int,
+    connection_timeout: float,
+    command_timeout: float,
+    retry_attempts: int,
+    health_check_interval: float,
+) -> AsyncGenerator[Database]:
+    limits = Limits(max_connections, connection_timeout, retry_attempts, health_check_interval)
+    engine = _Postgres(url, limits, command_timeout)
+    try:
+        await engine.ping()
+        yield OpenDatabase(engine)
+    finally:
+        await finish(engine.pool.close())
+
+
+class _Session:
+    """One connection, asked by one task at a time: asyncpg refuses a second statement while one is under way."""
+
+    def __init__(self, connection: asyncpg.Connection, server: str) -> None:
+        self.connection = connection
+        self._server = server
+        self._turn = asyncio.Lock()
+        self.savepoints = 0
+        self.over = False
+
+    def in_transaction(self) -> bool:
+        return not self.connection.is_closed() and self.connection.is_in_transaction()
+
+    @asynccontextmanager
+    async def asked(self) -> AsyncGenerator[asyncpg.Connection]:
+        """Lend the connection for one statement."""
+        if self.over:
+            raise DatabaseError("this block is over: ask the database, or open another")
+        async with self._translating() as connection:
+            before = self.in_transaction()
+            yield connection
+            if before != self.in_transaction():
+                raise DatabaseError(
+                    "BEGIN, COMMIT and ROLLBACK are not statements here: use `async with transaction()`"
+                )
+
+    async def control(self, sql: str) -> str:
+        """Run a statement that begins or ends a transaction."""
+        async with self._translating() as connection:
+            return await connection.execute(sql)
+
+    @asynccontextmanager
+    async def _translating(self) -> AsyncGenerator[asyncpg.Connection]:
+        async with self._turn:
+            try:
+                yield self.connection
+            except Exception as error:  # noqa: BLE001 - every error leaves in heykit's words
+                # From None: the driver's own text, which a traceback would show, holds values.
+                raise translated(error, self._server) from None
+
+
+class _Postgres:
+    def __init__(self, url: str, limits: Limits, command_timeout: float) -> None:
+        self.command_timeout = command_timeout
+        self._server = server_of(url)
+        self._retry_attempts = limits.retry_attempts
+
+        async def connecting() -> asyncpg.Connection:
+            return await asyncpg.connect(
+                url,
+                timeout=limits.connection_timeout,
+                command_timeout=command_timeout,
+                server_settings={"timezone": "UTC"},  # so that date(column) means the same day as in SQLite
+            )
+
+        self.pool = Pool(connecting, lambda error: connecting_failed(error, self._server), limits)
+
+    def lane(self) -> Lane:
+        return _PostgresLane(self, None)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncGenerator[Lane]:
+        async with self.session() as session:
+            yield _PostgresLane(self, session)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[_Session]:
+        session = _Session(await self.pool.acquire(), self._server)
+        try:
+            yield session
+        except BaseException as error:
+            await self.give_back(session, error)
+            raise
+        await self.give_back(session)
+
+    async def begun(self) -> _Session:
+        """Give a session in a transaction. A BEGIN that was lost has had no effect, so another connection may try."""
+        attempts_left = self._retry_attempts
+        while True:
+            session = _Session(await self.pool.acquire(), self._server)
+            try:
+                await session.control("BEGIN")
+            except BaseException as error:
+                await self.give_back(session, error)
+                if not isinstance(error, Unavailable) or isinstance(error, TimedOut) or not attempts_left:
+                    raise
+                attempts_left -= 1
+            else:
+                return session
+
+    async def give_back(self, session: _Session, error: BaseException | None = None) -> None:
+        """Return a session's connection; after a cancellation or a lost answer nobody waits until it is clean."""
+        session.over = True
+        if error is None or (isinstance(error, Exception) and not isinstance(error, Unavailable)):
+            await self.pool.release(session.connection)
+        else:
+            self.pool.release_later(session.connection)
+
+    async def ping(self) -> None:
+        async with self.session() as session:
+            await session.control("SELECT 1")
+
+    def stats(self) -> dict[str, int | float]:
+        return self.pool.stats()
+
+
+class _PostgresLane:
+    """Statements on any connection of the pool, or on the one session they are given."""
+
+    def __init__(self, engine: _Postgres, session: _Session | None, *, inside: bool = False) -> None:
+        self._engine = engine
+        self._session = session
+        self._inside = inside
+        self._over = False
+
+    async def rows(self, sql: str, args: Sequence[object], *, first: bool = False) -> Table:
+        values = plain(args)
+        async with self._asked() as connection:
+            if first:
+                record = await connection.fetchrow(sql, *values)
+                return _table([] if record is None else [record])
+            return _table(await connection.fetch(sql, *values))
+
+    async def execute(self, sql: str, args: Sequence[object]) -> int:
+        values = plain(args)
+        async with self._asked() as connection:
+            return _changed(await connection.execute(sql, *values))
+
+    async def execute_many(self, sql: str, rows: list[Sequence[object]]) -> None:
+        values = [plain(row) for row in rows]
+        async with self._asked() as connection:
+            await connection.executemany(sql, values)
+
+    @asynccontextmanager
+    async def batches(self, sql: str, args: Sequence[object]) -> AsyncGenerator[NextBatch]:
+        values = plain(args)
+        async with self._reading() as session:
+            async with session.asked() as connection:
+                cursor = await connection.cursor(sql, *values, timeout=self._engine.command_timeout)
+
+            async def next_batch() -> Table:
+                async with session.asked():
+                    return _table(await cursor.fetch(_BATCH, timeout=self._engine.command_timeout))
+
+            yield next_batch
+
+    @asynccontextmanager
+    async def transaction(self, committed: Call) -> AsyncGenerator[Lane]:
+        self._check_open()
+        own = self._session is None
+        session = self._session or await self._engine.begun()
+        lane = _PostgresLane(self._engine, session, inside=True)
+        begin, undo, keep = self._steps(session)
+        try:
+            if not own:
+                await session.control(begin)
+            yield lane
+        except BaseException as error:
+            lane._over = True
+            if own:
+                await self._engine.give_back(session, error)  # which rolls back
+            else:
+                with suppress(HeykitError):  # what went wrong before is what the caller must hear
+                    await finish(session.control(undo))
+            raise
+        lane._over = True
+        await finish(self._end(session, undo, keep, committed))
+
+    async def _end(self, session: _Session, undo: str, keep: str, committed: Call) -> None:
+        try:
+            _check_kept(await session.control(keep))
+        except BaseException as error:
+            if self._session is None:
+                await self._engine.give_back(session, error)
+            else:
+                with suppress(HeykitError):
+                    await session.control(undo)
+            raise
+        if self._session is None:
+            await self._engine.give_back(session)
+        await committed()
+
+    def _steps(self, session: _Session) -> tuple[str, str, str]:
+        """Give the statements that begin a transaction or a savepoint, undo it and keep it."""
+        if not self._inside:
+            return "BEGIN", "ROLLBACK", "COMMIT"
+        session.savepoints += 1
+        name = f"heykit_{session.savepoints}"
+        return f"SAVEPOINT {name}", f"ROLLBACK TO {name}; RELEASE {name}", f"RELEASE {name}"
+
+    @asynccontextmanager
+    async def _asked(self) -> AsyncGenerator[asyncpg.Connection]:
+        self._check_open()
+        if self._session is not None:
+            async with self._session.asked() as connection:
+                yield connection
+        else:
+            async with self._engine.session() as session, session.asked() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncGenerator[_Session]:
+        """Lend a session in a transaction, which a cursor needs; one opened for the stream can only read."""
+        self._check_open()
+        if self._session is None:
+            async with self._engine.session() as session:
+                await session.control("BEGIN READ ONLY")
+                yield session
+        elif self._session.in_transaction():
+            yield self._session
+        else:
+            await self._session.control("BEGIN READ ONLY")
+            try:
+                yield self._session
+            finally:
+                with suppress(HeykitError):
+                    await finish(self._session.control("ROLLBACK"))
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise DatabaseError("this block is over: ask the database, or open another")
+
+
+def _table(records: list[asyncpg.Record]) -> Table:
+    return Table(tuple(records[0].keys()), [tuple(record) for record in records]) if records else Table((), [])
+
+
+def _check_kept(status: str) -> None:
+    # A transaction in which a statement has failed answers COMMIT with ROLLBACK.
+    if status == "ROLLBACK":
+        raise DatabaseError(
+            "a statement of the transaction failed, so all was rolled back: let its error leave the block"
+        )
+
+
+def _changed(status: str) -> int:
+    """Read the number of rows from a command's tag, such as "INSERT 0 3"; only a change has one that counts."""
+    command, _, rest = status.partition(" ")
+    return int(rest.rpartition(" ")[2]) if command in _CHANGES else 0

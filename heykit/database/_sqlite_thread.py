@@ -1,0 +1,294 @@
+"""The one thread that owns a SQLite connection, and the order in which statements reach it.
+
+Theory of operation. On the event loop a job is made for each statement. A gate lets jobs through to the thread's queue
+in the order they came; a job that takes the connection for a transaction closes the gate behind it until its hold is
+released, so whoever comes later waits in turn. The thread does the jobs one by one and puts what came of them into
+`replies`; it wakes the loop only if no wake is already under way, so a busy loop collects many replies at once.
+
+A time limit or a cancellation withdraws a job. One that still waits never runs; the one that is running is interrupted.
+Both look at `_running` under a lock, so an interrupt can never meet the next job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from heykit.database._sqlite_text import is_busy, translated
+from heykit.errors import DatabaseError, HeykitError, TimedOut, Unavailable
+
+_log = logging.getLogger("heykit.database")
+_LOOK_UP_EVERY = 1.0  # seconds between two looks whether the process still has a main thread to work for
+
+
+Opening = Callable[[Callable[[], bool]], sqlite3.Connection]  # is told how to ask whether it is still wanted
+
+
+class Hold:
+    """The right to be alone with the connection, from the job that takes it to the one that frees it."""
+
+    def __init__(self) -> None:
+        self.owner = asyncio.current_task()
+        self.savepoints = 0
+        self.over = False
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One piece of work for the thread, and whoever waits for it."""
+
+    work: Callable[[], object]
+    answer: asyncio.Future[object]
+    deadline: float
+    takes: Hold | None = None
+    frees: Hold | None = None
+    at_once: bool = False  # does not wait at the gate, because it has a hold or needs none
+    final: bool = False  # a commit or a roll-back: never withdrawn
+    beside: sqlite3.Connection | None = None  # what an interrupt stops, where it is not the main connection
+    withdrawn: bool = False
+    started: bool = False
+    busy: bool = False  # another process holds the write lock, and nothing of the job has taken effect
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True)
+class _Counts:
+    acquired: int = 0
+    timed_out: int = 0
+
+
+class SqliteThread:
+    """Owns the connection that `opening` makes. Jobs come from the loop it was made on."""
+
+    def __init__(self, opening: Opening, time_limit: float, clock: Callable[[], float]) -> None:
+        self._opening = opening
+        self.time_limit = time_limit
+        self.clock = clock
+        self.counts = _Counts()
+        self.holder: Hold | None = None
+        self.waiting: deque[Job] = deque()
+        self.cursors: set[sqlite3.Cursor] = set()  # half-read; an interrupt is over only once none is
+        self.beside: set[sqlite3.Connection] = set()
+        self._loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[object] = self._loop.create_future()
+        self._ended: asyncio.Future[object] = self._loop.create_future()
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._replies: deque[tuple[Job, object, HeykitError | None]] = deque()
+        self._waking = False
+        self._closed = False
+        self._lock = threading.Lock()
+        self._running: Job | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._thread = threading.Thread(target=self._serve, name="heykit-sqlite")
+        self._thread.start()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        assert self._connection is not None, "a job runs only once the connection is open"
+        return self._connection
+
+    # On the loop.
+
+    async def run(self, job: Job) -> object:
+        """Let the job through the gate in its turn, and wait for what comes of it."""
+        self._submit(job)
+        try:
+            return await job.answer
+        finally:
+            if job.timer is not None:
+                job.timer.cancel()
+            if job.answer.cancelled():
+                self._withdraw(job)
+
+    def job(
+        self,
+        work: Callable[[], object],
+        *,
+        takes: Hold | None = None,
+        frees: Hold | None = None,
+        at_once: bool = False,
+        final: bool = False,
+        beside: sqlite3.Connection | None = None,
+    ) -> Job:
+        deadline = self.clock() + self.time_limit
+        return Job(work, self._loop.create_future(), deadline, takes, frees, at_once, final, beside)
+
+    def figures(self) -> dict[str, int | float]:
+        in_use = int(self.holder is not None or self._running is not None)
+        waiting = len(self.waiting) + self._queue.qsize()
+        return {
+            "in_use": in_use,
+            "idle": 1 - in_use,
+            "waiting": waiting,
+            "acquired": self.counts.acquired,
+            "timed_out": self.counts.timed_out,
+        }
+
+    def release(self, hold: Hold) -> None:
+        """End the hold and let through those who waited, up to the next one who takes the connection."""
+        hold.over = True
+        if self.holder is hold:
+            self.holder = None
+        while self.waiting and self.holder is None:
+            self._pass(self.waiting.popleft())
+
+    async def close(self, time_limit: float) -> None:
+        """Interrupt what runs, refuse what waits, and join the thread, for at most `time_limit` seconds."""
+        self._closed = True
+        for job in self.waiting:
+            _answer(job, error=DatabaseError("the database was closed"))
+        self.waiting.clear()
+        self._queue.put(None)
+        with self._lock:
+            if self._running is not None and not self._running.final:
+                self._interrupt(self._running)
+        await asyncio.wait([self._ended], timeout=time_limit)
+        if self._ended.done():
+            self._thread.join()
+        else:
+            _log.warning("the SQLite thread did not end within %g seconds", time_limit)
+
+    def _submit(self, job: Job) -> None:
+        if self._closed:
+            raise DatabaseError("the database is closed")
+        job.timer = self._loop.call_later(self.time_limit, self._time_out, job)
+        if not job.at_once and (self.holder is not None or self.waiting):
+            if self.holder is not None and self.holder.owner is asyncio.current_task():
+                job.timer.cancel()
+                raise DatabaseError("this task holds the database: inside the block ask its transaction or connection")
+            self.waiting.append(job)
+        else:
+            self._pass(job)
+
+    def _pass(self, job: Job) -> None:
+        if not job.withdrawn:
+            self.holder = job.takes or self.holder
+            self._queue.put(job)
+
+    def _time_out(self, job: Job) -> None:
+        if job.answer.done():
+            return
+        self.counts.timed_out += 1
+        self._withdraw(job)
+        within = f"within {self.time_limit:g} seconds"
+        if job.busy:
+            error: HeykitError = Unavailable(
+                f"another process was writing to the SQLite database and did not end {within}"
+            )
+        elif job.started:
+            error = TimedOut(f"the statement did not end {within}")
+        else:
+            error = Unavailable(
+                f"the SQLite database was held by others and not free {within}: keep transactions short"
+            )
+        _answer(job, error=error)
+
+    def _withdraw(self, job: Job) -> None:
+        if job.final:
+            return
+        with self._lock:
+            job.withdrawn = True
+            if self._running is job:
+                self._interrupt(job)
+
+    def _interrupt(self, job: Job) -> None:
+        # SQLite, sqlite3_interrupt: without a running statement it "is a no-op and has no effect on SQL statements that
+        # are started after the sqlite3_interrupt() call returns".
+        job.withdrawn = True
+        (job.beside or self.connection).interrupt()
+
+    def _take_replies(self) -> None:
+        self._waking = False  # first: a reply that comes from here on wakes the loop again
+        while self._replies:
+            job, result, error = self._replies.popleft()
+            self.counts.acquired += job.started
+            if job.frees is not None:
+                self.release(job.frees)
+            _answer(job, result, error)
+
+    # In the thread.
+
+    def _serve(self) -> None:
+        try:
+            self._connection = self._opening(lambda: not self._closed)
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to whoever opens the database
+            self._tell(self.opened, error)
+        else:
+            self._tell(self.opened, None)
+            self._work()
+            for connection in (*self.beside, self._connection):
+                connection.close()
+        self._tell(self._ended, None)
+
+    def _work(self) -> None:
+        while threading.main_thread().is_alive():
+            try:
+                job = self._queue.get(timeout=_LOOK_UP_EVERY)
+            except Empty:
+                continue
+            if job is None:
+                return
+            self._do(job)
+
+    def _do(self, job: Job) -> None:
+        with self._lock:
+            job.started = job.final or not (job.withdrawn or self._closed)
+            if job.started:
+                self._running = job
+        result, error = (
+            self._outcome(job)
+            if job.started
+            else (None, DatabaseError("the database was closed before the statement ran"))
+        )
+        with self._lock:
+            self._running = None
+        if job.withdrawn and job.started and job.beside is None:
+            while self.cursors:
+                self.cursors.pop().close()
+        self._replies.append((job, result, error))
+        if not self._waking:
+            self._waking = True
+            self._call(self._take_replies)
+
+    def _outcome(self, job: Job) -> tuple[object, HeykitError | None]:
+        # Outside a transaction a statement that found the database locked has done nothing.
+        repeatable = not self.connection.in_transaction
+        while True:
+            try:
+                return job.work(), None
+            except Exception as error:  # noqa: BLE001 - the thread outlives whatever a statement raises
+                job.busy = repeatable and is_busy(error)
+                if not job.busy or job.withdrawn or self.clock() >= job.deadline:
+                    return None, translated(error)
+
+    def _tell(self, future: asyncio.Future[object], error: Exception | None) -> None:
+        def tell() -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self._call(tell)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            self._queue.put(None)  # the loop is closed, and with it all who could wait for an answer
+
+
+def _answer(job: Job, result: object = None, error: HeykitError | None = None) -> None:
+    if job.answer.done():
+        return
+    if error is None:
+        job.answer.set_result(result)
+    else:
+        job.answer.set_exception(error)

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.servers import database, database_url, postgres_server, postgres_url
+
+__all__ = ["anyio_backend", "database", "database_url", "postgres_server", "postgres_url"]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """asyncpg and the SQLite thread's replies need asyncio."""
+    return "asyncio"

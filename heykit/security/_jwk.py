@@ -1,0 +1,56 @@
+"""What a JSON Web Key (RFC 7517) says of itself, read with suspicion. Nothing here fetches or trusts a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from heykit.errors import KeyRefused
+from heykit.security import _base64url
+
+SIGNATURES = frozenset({"sign", "verify"})
+
+
+def members(jwks: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Give the keys of a set, each an object with a `kty`."""
+    keys = jwks.get("keys")
+    if not isinstance(keys, list | tuple) or not all(isinstance(key, Mapping) for key in keys):
+        raise KeyRefused('A JWK Set needs "keys", a list of JSON Web Keys.')
+    for key in keys:
+        # RFC 7517 §4.1: this member must be present.
+        text(key, "kty")
+    return list(keys)
+
+
+def text(jwk: Mapping[str, object], name: str) -> str:
+    value = jwk.get(name)
+    if not isinstance(value, str):
+        raise KeyRefused(f"A JSON Web Key needs `{name}`, a string.")
+    return value
+
+
+def optional_text(jwk: Mapping[str, object], name: str) -> str | None:
+    return text(jwk, name) if name in jwk else None
+
+
+def octets(jwk: Mapping[str, object], name: str) -> bytes:
+    try:
+        return _base64url.decode(text(jwk, name).encode("ascii"))
+    except ValueError:
+        raise KeyRefused(f"`{name}` of a JSON Web Key must be base64url without padding.") from None
+
+
+def operations(jwk: Mapping[str, object]) -> frozenset[str]:
+    """Give which of `sign` and `verify` the key is for; none means that it is not for signatures."""
+    if optional_text(jwk, "use") not in (None, "sig"):
+        return frozenset()
+    return SIGNATURES & _key_ops(jwk) if "key_ops" in jwk else SIGNATURES
+
+
+def _key_ops(jwk: Mapping[str, object]) -> frozenset[str]:
+    values = jwk["key_ops"]
+    if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
+        raise KeyRefused("`key_ops` of a JSON Web Key must be a list of strings.")
+    # RFC 7517 §4.3: duplicate values must not be present.
+    if len(set(values)) != len(values):
+        raise KeyRefused("`key_ops` of a JSON Web Key names an operation twice.")
+    return frozenset(values)

@@ -1,0 +1,64 @@
+"""What a key and a set of keys are. They are built in `keys`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NoReturn, TypeAlias, final
+
+from heykit.errors import KeyRefused
+
+Algorithm: TypeAlias = Literal["HS256"]
+Sign: TypeAlias = Callable[[bytes], bytes]
+Verify: TypeAlias = Callable[[bytes, bytes], bool]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """One key for one algorithm. It shows its secret to nobody: it does not even keep it.
+
+    Build one with `key_from_secret`, `key_from_jwk` or `generate_key`.
+    """
+
+    algorithm: Algorithm
+    id: str | None
+    _sign: Sign | None = field(repr=False)
+    _verify: Verify | None = field(repr=False)
+
+    def sign(self, data: bytes, /) -> bytes:
+        """Sign bytes as they are; a token is made by `jws.sign`. :raises KeyRefused: this key may only verify."""
+        if self._sign is None:
+            raise KeyRefused("This key may only verify, its key_ops say so: sign with a key that may sign.")
+        return self._sign(data)
+
+    def verify(self, data: bytes, signature: bytes, /) -> bool:
+        """True if the signature is this key's, and the key may verify at all."""
+        return self._verify is not None and self._verify(data, signature)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key is not pickled or copied: build it again from where its secret is kept.")
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class KeySet:
+    """Keys of which a token's `kid` chooses one. Build it with `key_set` or `key_set_from_jwks`."""
+
+    _by_id: Mapping[str | None, Key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __repr__(self) -> str:
+        return f"KeySet({list(self)})"
+
+    def find(self, id: str | None, /) -> Key | None:
+        """Find the key a token means; without an id that is the key without one, or the only key."""
+        if len(self._by_id) > 1:
+            return self._by_id.get(id)
+        # OpenID Connect Core §10.1: a token must name its key where the set holds several.
+        return next(iter(self))

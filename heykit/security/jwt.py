@@ -1,0 +1,139 @@
+"""Signed claims (RFC 7519), as strict when they are written as when they are read.
+
+token = jwt.encode({"sub": "7", "iss": "heygen", "aud": "api", "exp": time.time() + 1800}, key, typ="at+jwt")
+claims = jwt.decode(token, key, issuer="heygen", audience="api", typ="at+jwt")
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from heykit.errors import TokenError
+from heykit.security import _compact, _json
+from heykit.security.keys import Key, KeySet
+
+__all__ = ["decode", "encode"]
+
+
+def encode(claims: Mapping[str, object], key: Key, *, typ: str | None = None) -> str:
+    """Sign claims. Dates (`exp`, `nbf`, `iat`) are in seconds since the epoch. `typ` says what kind of token it is.
+
+    :raises TokenError: `token.claims` for what no reader would take, `token.too_long` above 16,384 characters
+    :raises KeyRefused: the key may only verify
+    """
+    _check_types(claims)
+    try:
+        payload = _json.write_object(claims)
+    except ValueError:
+        raise TokenError("Claims must be JSON: text, finite numbers, lists and objects.", code="token.claims") from None
+    return _compact.write(payload, key, typ)
+
+
+def decode(
+    token: str | bytes,
+    keys: Key | KeySet,
+    *,
+    issuer: str | None = None,
+    audience: str | Sequence[str] | None = None,
+    leeway: float = 0,
+    typ: str | None = None,
+    now: Callable[[], float] = time.time,
+) -> dict[str, object]:
+    """Give the claims of a token that one of these keys signed and that is valid now.
+
+    `leeway` is in seconds, for clocks that differ. `audience` is what we are called, any of several: a token meant for
+    an audience is refused where none is given. Without `issuer` or `typ` neither is looked at.
+
+    :raises TokenError: its `code` says why: `token.too_long`, `malformed`, `key`, `signature`, `claims`, `type`,
+        `expired`, `not_yet_valid`, `issuer` or `audience`
+    """
+    header, payload = _compact.read(token, keys)
+    claims = _claims(payload)
+    _check_typ(header.typ, typ)
+    _check_dates(claims, now(), leeway)
+    if issuer is not None and claims.get("iss") != issuer:
+        raise TokenError("The token is from another issuer.", code="token.issuer")
+    _check_audience(claims, audience)
+    return claims
+
+
+def _claims(payload: bytes) -> dict[str, object]:
+    try:
+        claims = _json.parse_object(payload)
+    except ValueError:
+        raise TokenError("The token's payload is not a JSON object.", code="token.malformed") from None
+    _check_types(claims)
+    return claims
+
+
+def _check_types(claims: Mapping[str, object]) -> None:
+    for name, is_right in _TYPES:
+        if name in claims and not is_right(claims[name]):
+            raise TokenError(f"The claim {name} is of the wrong type.", code="token.claims")
+
+
+def _is_date(value: object) -> bool:
+    # RFC 7519 §2, NumericDate: a number. In Python True is one too, and so are subclasses that compare as they like.
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_texts(value: object) -> bool:
+    # RFC 7519 §4.1.3: an array of strings, or a single one.
+    return isinstance(value, str) or (isinstance(value, list | tuple) and all(map(_is_text, value)))
+
+
+_NUMBERS = (int, float)
+_TYPES: Sequence[tuple[str, Callable[[object], bool]]] = (
+    ("exp", _is_date),
+    ("nbf", _is_date),
+    ("iat", _is_date),
+    ("iss", _is_text),
+    ("sub", _is_text),
+    ("jti", _is_text),
+    ("aud", _is_text_or_texts),
+)
+
+
+def _check_typ(found: str | None, wanted: str | None) -> None:
+    # RFC 8725 §3.11: explicit typing keeps one kind of token from passing for another.
+    if wanted is not None and (found is None or _media_type(found) != _media_type(wanted)):
+        raise TokenError("The token is of another type.", code="token.type")
+
+
+def _media_type(typ: str) -> str:
+    # RFC 7515 §4.1.9: media types compare without regard to case, and `application/` may be left out.
+    return typ.lower().removeprefix("application/")
+
+
+def _check_dates(claims: Mapping[str, object], now: float, leeway: float) -> None:
+    # Each is written so that a NaN among the numbers refuses. A date may be an integer that no float can hold: nothing
+    # is added to it.
+    expires, starts, issued = claims.get("exp"), claims.get("nbf"), claims.get("iat")
+    # RFC 7519 §4.1.4: not accepted on or after the expiration time.
+    if isinstance(expires, _NUMBERS) and not expires > now - leeway:
+        raise TokenError("The token has expired.", code="token.expired")
+    # RFC 7519 §4.1.5: not accepted before.
+    if isinstance(starts, _NUMBERS) and not starts <= now + leeway:
+        raise TokenError("The token is not valid yet.", code="token.not_yet_valid")
+    if isinstance(issued, _NUMBERS) and not issued <= now + leeway:
+        raise TokenError("The token was issued in the future.", code="token.not_yet_valid")
+
+
+def _check_audience(claims: Mapping[str, object], audience: str | Sequence[str] | None) -> None:
+    # RFC 7519 §4.1.3: who does not find itself in `aud`, where there is one, must reject the token.
+    meant = _names(claims.get("aud"))
+    ours = _names(audience)
+    if (audience is not None or "aud" in claims) and meant.isdisjoint(ours):
+        raise TokenError("The token is for another audience.", code="token.audience")
+
+
+def _names(value: object) -> frozenset[object]:
+    if isinstance(value, str):
+        return frozenset({value})
+    return frozenset(value) if isinstance(value, Sequence) else frozenset()

@@ -1,0 +1,118 @@
+"""Passwords, hashed with Argon2id where OpenSSL has it, else with scrypt, in threads of their own.
+
+    async with argon2() as passwords:
+        stored = await passwords.hash("correct horse battery staple")
+        await passwords.verify("correct horse battery staple", stored)  # True
+
+A hash takes about 30 ms and 19 MiB; `at_once` bounds both, and further calls wait in line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from anyio import CapacityLimiter, to_thread
+
+from heykit.health import Health
+from heykit.security.protocol import Passwords
+
+__all__ = ["MAX_PASSWORD_BYTES", "Passwords", "argon2"]
+
+# Far above any password, far below what would keep a hash busy. (bcrypt stops at 72, Django at 4096 characters.)
+MAX_PASSWORD_BYTES = 1024
+_SALT_BYTES = 16  # RFC 9106 §3.1: 16 bytes are recommended for password hashing.
+
+
+class _Scheme(Protocol):
+    """One way to hash; a module is one. All but the name block: they are called in threads."""
+
+    @property
+    def name(self) -> str: ...
+    def hashed(self, password: bytes, salt: bytes) -> str: ...
+    def reads(self, stored: str) -> bool: ...
+    def matches(self, password: bytes, stored: str) -> bool: ...
+
+
+async def _argon2(
+    *, at_once: int | None = None, entropy: Callable[[int], bytes] = os.urandom
+) -> AsyncGenerator[Passwords]:
+    """Open passwords of which `at_once` are hashed at the same time (`None`: as many as there are processors).
+
+    :raises ValueError: `at_once` is less than 1
+    """
+    if at_once is not None and at_once < 1:
+        raise ValueError("at_once must be 1 or more: else no password would ever be hashed.")
+    limiter = CapacityLimiter(at_once or _processors())
+    schemes = await to_thread.run_sync(_available_schemes, limiter=limiter)
+    yield _Passwords(schemes, limiter, entropy)
+
+
+argon2 = asynccontextmanager(_argon2)
+
+
+class _Passwords:
+    """Hashes with the first scheme and checks with any."""
+
+    def __init__(self, schemes: Sequence[_Scheme], limiter: CapacityLimiter, entropy: Callable[[int], bytes]) -> None:
+        self._schemes = schemes
+        self._limiter = limiter
+        self._entropy = entropy
+
+    async def hash(self, password: str, /) -> str:
+        """Hash a password; one of more than 1,024 bytes in UTF-8 is a ValueError."""
+        octets = _octets(password)
+        if octets is None:
+            raise ValueError(f"A password is text of at most {MAX_PASSWORD_BYTES} bytes in UTF-8: ask for another.")
+        # A thread is never left behind: cancelled, we still wait for it, so that the limiter counts what really runs.
+        return await to_thread.run_sync(
+            self._schemes[0].hashed, octets, self._entropy(_SALT_BYTES), limiter=self._limiter
+        )
+
+    async def verify(self, password: str, hashed: str | None, /) -> bool:
+        """True if the password is the one; `None`, and what no scheme reads, is refused after the same work."""
+        octets = _octets(password)
+        if octets is None:
+            return False
+        return await to_thread.run_sync(self._matches, octets, hashed, limiter=self._limiter)
+
+    async def health(self) -> Health:
+        figures = self._limiter.statistics()
+        name = self._schemes[0].name
+        reason = name if len(self._schemes) > 1 else f"{name}: this OpenSSL has no Argon2, 3.2 or newer has"
+        return Health(
+            "pass" if len(self._schemes) > 1 else "warn",
+            "security",
+            reason,
+            {"at_once": int(figures.total_tokens), "waiting": figures.tasks_waiting},
+        )
+
+    def _matches(self, password: bytes, stored: str | None) -> bool:
+        for scheme in self._schemes:
+            if stored is not None and scheme.reads(stored):
+                return scheme.matches(password, stored)
+        self._schemes[0].hashed(password, bytes(_SALT_BYTES))
+        return False
+
+
+def _available_schemes() -> Sequence[_Scheme]:
+    from heykit.security import _argon2id, _scrypt
+
+    return (_argon2id, _scrypt) if _argon2id.supported() else (_scrypt,)
+
+
+def _octets(password: str) -> bytes | None:
+    # Counted in characters first, so that a huge text is not even encoded.
+    if len(password) > MAX_PASSWORD_BYTES:
+        return None
+    try:
+        octets = password.encode("utf-8")
+    except UnicodeEncodeError:
+        return None
+    return octets if len(octets) <= MAX_PASSWORD_BYTES else None
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -41,10 +41,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps beneath one provider, itself last; `result` is where its value is found."""
+    """The steps beneath some providers, in order, and where the value of each is found."""
 
     steps: tuple[Step, ...]
-    result: Source
+    results: tuple[Source, ...]
 
     @property
     def closes_with_request(self) -> bool:
@@ -55,31 +55,33 @@ class Plan:
         return any(step.closes and step.lifetime == "function" for step in self.steps)
 
 
-def plan_of(root: Provider[object], overrides: Overrides, started_with: Overrides) -> Plan:
-    """Lay the steps out: depth first, each once, as FastAPI would come to them.
+def plan_of(roots: Sequence[tuple[str, Provider[object]]], overrides: Overrides, started_with: Overrides) -> Plan:
+    """Lay the steps beneath named providers out: depth first, each once, as FastAPI would come to them.
 
     `started_with` are the overrides the application was opened with. One set since then serves each request anew.
     Raises `OverrideError` for an override that needs what only FastAPI can parse.
     """
-    # What stands in for the root itself is FastAPI's affair: it calls the override, not us.
-    replaced = {key: value for key, value in overrides.items() if key is not root}
+    # What stands in for a root itself is FastAPI's affair: it calls the override, not us.
+    own = {root for _, root in roots}
+    replaced = {key: value for key, value in overrides.items() if key not in own}
+    results = [_source(name, root, root.lifetime, replaced, started_with) for name, root in roots]
     steps: dict[Dependency, Step] = {}
     entered: set[Dependency] = set()
-    result = _source("", root, root.lifetime, replaced, started_with)
-    waiting: list[tuple[Dependency, Lifetime, bool]] = []
-    if result[0].step is not None:
-        waiting.append((root, result[1], False))
+    waiting = _steps_of(results)
     while waiting:
         target, lifetime, walked = waiting.pop()
-        needs = _wired(root, target)
-        found = [_argument(need, lifetime, replaced, started_with) for need in needs]
+        found = [_argument(need, lifetime, replaced, started_with) for need in _wired(roots, target)]
         if walked:
             steps[target] = _step(target, tuple(source for source, _ in found), lifetime)
         elif target not in entered:
             entered.add(target)
             waiting.append((target, lifetime, True))
-            waiting.extend((source.step, lives, False) for source, lives in reversed(found) if source.step is not None)
-    return Plan(tuple(steps.values()), result[0])
+            waiting.extend(_steps_of(found))
+    return Plan(tuple(steps.values()), tuple(source for source, _ in results))
+
+
+def _steps_of(found: Sequence[tuple[Source, Lifetime]]) -> list[tuple[Dependency, Lifetime, bool]]:
+    return [(source.step, lifetime, False) for source, lifetime in reversed(found) if source.step is not None]
 
 
 def _source(
@@ -107,14 +109,15 @@ def _step(target: Dependency, sources: tuple[Source, ...], lifetime: Lifetime) -
     return Step(target, enter, sources, lifetime, closes(target))
 
 
-def _wired(root: Provider[object], target: Dependency) -> list[Need]:
+def _wired(roots: Sequence[tuple[str, Provider[object]]], target: Dependency) -> list[Need]:
     """Leave to its default what no dependency gives."""
     needs = target.needs if isinstance(target, Provider) else needs_of(target)
     for need in needs:
         if need.asks is Asks.REQUEST:
+            above = " or ".join(root.__name__ for _, root in roots)
             raise OverrideError(
-                f"{name_of(target)} stands in for a provider beneath {root.__name__} and needs {need.asks.value} "
-                f"for its parameter {need.name!r}, which cannot be given there: override {root.__name__} instead"
+                f"{name_of(target)} stands in for a provider beneath {above} and needs {need.asks.value} "
+                f"for its parameter {need.name!r}, which cannot be given there: override {above} instead"
             )
     return [need for need in needs if need.asks in {Asks.DEPENDENCY, Asks.CONNECTION}]
 
@@ -127,8 +130,8 @@ async def follow(
     *,
     request_stack: AsyncExitStack,
     function_stack: AsyncExitStack,
-) -> object:
-    """Open what of the plan is not open yet; whatever closes goes on the stack of its lifetime."""
+) -> dict[str, object]:
+    """Open what of the plan is not open yet; whatever closes goes on the stack of its lifetime. Give the results."""
 
     def value(source: Source) -> object:
         if source.step is not None:
@@ -144,7 +147,7 @@ async def follow(
             arguments = {source.name: value(source) for source in step.sources}
             stack = function_stack if step.lifetime == "function" else request_stack
             memo[step.key] = await step.enter(arguments, stack)
-    return value(plan.result)
+    return {source.name: value(source) for source in plan.results}
 
 
 def memo_of(connection: HTTPConnection) -> Memo:

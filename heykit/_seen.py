@@ -21,6 +21,7 @@ from heykit._plan import Plan, follow, memo_of, plan_of
 from heykit._provider import Provider, Seen
 
 _CONNECTION: Final = "connection"
+_VALUE: Final = "value"
 _REQUEST_STACK: Final = "heykit_request_stack"
 _FUNCTION_STACK: Final = "heykit_function_stack"
 
@@ -85,7 +86,7 @@ def _planned(provider: Provider[object]) -> Planned:
     def planned(overrides: Overrides, started_with: Overrides) -> Plan:
         nonlocal last
         if last is None or last[0] != overrides or last[1] != started_with:
-            last = (dict(overrides), started_with, plan_of(provider, overrides, started_with))
+            last = (dict(overrides), started_with, plan_of([(_VALUE, provider)], overrides, started_with))
         return last[2]
 
     return planned
@@ -101,9 +102,9 @@ async def _resolve(
     overrides = _overrides(connection)
     plan = planned(overrides, instances.overrides)
     if overrides:
-        _require_unreplaced(plan, instances, overrides)
+        require_unreplaced(plan, instances, overrides)
     # An override may leave something open where the original does not; then FastAPI's own stack takes it.
-    return await follow(
+    found = await follow(
         plan,
         memo_of(connection),
         instances,
@@ -111,9 +112,10 @@ async def _resolve(
         request_stack=request_stack or connection.scope["fastapi_inner_astack"],
         function_stack=function_stack or connection.scope["fastapi_function_astack"],
     )
+    return found[_VALUE]
 
 
-def _require_unreplaced(plan: Plan, instances: Instances, overrides: Overrides) -> None:
+def require_unreplaced(plan: Plan, instances: Instances, overrides: Overrides) -> None:
     for source in (source for step in plan.steps for source in step.sources):
         if source.application is not None:
             instances.require_unreplaced(source.application, overrides)

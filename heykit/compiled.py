@@ -1,12 +1,213 @@
-"""Routes whose chain of dependencies is resolved straight down a list."""
+"""Routes whose chain of dependencies is resolved straight down a list, outside FastAPI's recursion.
+
+The registered route stays FastAPI's own, so OpenAPI is the same by construction. Its handler passes a request to a
+*twin*: the same route, made once from the effective context (so with the dependencies of every inclusion), whose
+endpoint opens the chain itself. A route is compiled if all its dependencies are providers that heykit resolves; every
+other is left to FastAPI, and so is a request whose chain is overridden.
+"""
 
 from __future__ import annotations
 
-from fastapi.routing import APIRoute
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, cast
+
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint_if_cancelled
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from heykit._instances import Overrides, instances_of
+from heykit._needs import Dependency, needs_of, signature_of
+from heykit._plan import Plan, follow, memo_of, plan_of
+from heykit._provider import Provider
+from heykit._seen import is_leaf
+
+__all__ = ["CompiledRoute", "compiled"]
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_REQUEST: Final = "heykit_request"
+_ENTERED: Final = "heykit.entered"
 
 
 def compiled(route_class: type[APIRoute]) -> type[APIRoute]:
-    return route_class
+    """Give `route_class` with compiled resolution, for `APIRouter(route_class=...)` or `app.router.route_class = ...`.
+
+    What the class does around its `super().get_route_handler()` stays around both ways of resolving.
+    """
+    if issubclass(route_class, _CompiledRoute):
+        return route_class
+    return type(f"Compiled{route_class.__name__}", (route_class, _CompiledRoute), {})
 
 
-CompiledRoute: type[APIRoute] = compiled(APIRoute)
+class _CompiledRoute(APIRoute):
+    def get_route_handler(self) -> Handler:
+        native = super().get_route_handler()
+        twin: _Twin | None = None
+        sought = False
+
+        async def handler(request: Request) -> Response:
+            nonlocal twin, sought
+            if not sought:
+                twin, sought = _twin_of(self, request), True
+            if twin is None or not twin.fits(request):
+                return await native(request)
+            try:
+                return await twin.handler(request)
+            except RequestValidationError:
+                if request.scope.get(_ENTERED):
+                    raise
+                # Nothing of the chain was opened yet: FastAPI settles which error comes first.
+                return await native(request)
+
+        return handler
+
+
+CompiledRoute: type[APIRoute] = _CompiledRoute
+
+
+@dataclass(frozen=True)
+class _Twin:
+    handler: Handler
+    chain: frozenset[Dependency]
+
+    def fits(self, request: Request) -> bool:
+        overrides = cast("Overrides", request.app.dependency_overrides)
+        return not overrides or self.chain.isdisjoint(overrides)
+
+
+def _twin_of(route: APIRoute, request: Request) -> _Twin | None:
+    """Make the twin, where there can be one: the route stands there once, and its chain is heykit's alone."""
+    app = request.scope.get("app")
+    contexts = (
+        [c for c in iter_route_contexts(app.routes) if c.original_route is route] if isinstance(app, FastAPI) else []
+    )
+    if len(contexts) != 1 or not isinstance(request.scope.get("fastapi_inner_astack"), AsyncExitStack):
+        return None
+    context = contexts[0]
+    dependant = cast("Dependant", context.dependant)
+    if not _is_plain_endpoint(dependant.call) or not all(map(_is_ours, dependant.dependencies)):
+        return None
+    roots = [(sub.name or "", cast("Provider[object]", sub.call)) for sub in dependant.dependencies]
+    plan = plan_of(roots, {}, {})
+    endpoint = _resolving(cast("Dependency", dependant.call), plan)
+    return _Twin(_made(context, route, endpoint).get_route_handler(), _chain(roots))
+
+
+def _is_plain_endpoint(endpoint: object) -> bool:
+    return inspect.isfunction(endpoint) and not (
+        inspect.isasyncgenfunction(endpoint) or inspect.isgeneratorfunction(endpoint)
+    )
+
+
+def _is_ours(sub: Dependant) -> bool:
+    """Tell whether it is a provider that heykit resolves, asked for in the plain way."""
+    provider = sub.call
+    if not isinstance(provider, Provider) or not sub.use_cache or sub.own_oauth_scopes or sub.concurrency is not None:
+        return False
+    return sub.scope is None and (provider.lifetime == "application" or is_leaf(provider))
+
+
+def _chain(roots: list[tuple[str, Provider[object]]]) -> frozenset[Dependency]:
+    """Name everything beneath: an override of any of it is left to FastAPI."""
+    found: set[Dependency] = set()
+    waiting: list[Dependency] = [root for _, root in roots]
+    while waiting:
+        target = waiting.pop()
+        if target not in found:
+            found.add(target)
+            needs = target.needs if isinstance(target, Provider) else needs_of(target)
+            waiting.extend(need.dependency for need in needs if need.dependency is not None)
+    return frozenset(found)
+
+
+def _made(context: RouteContext, route: APIRoute, endpoint: Dependency) -> APIRoute:
+    """The same route, FastAPI's own, without dependencies; overrides are settled before a request comes to it."""
+    return APIRoute(
+        context.path or "",
+        endpoint,
+        response_model=context.response_model,
+        status_code=context.status_code,
+        methods=context.methods,
+        response_model_include=context.response_model_include,
+        response_model_exclude=context.response_model_exclude,
+        response_model_by_alias=context.response_model_by_alias,
+        response_model_exclude_unset=context.response_model_exclude_unset,
+        response_model_exclude_defaults=context.response_model_exclude_defaults,
+        response_model_exclude_none=context.response_model_exclude_none,
+        response_class=context.response_class,
+        strict_content_type=context.strict_content_type,
+        form_limits=route.form_limits,
+    )
+
+
+def _resolving(endpoint: Dependency, plan: Plan) -> Dependency:
+    """Wrap an endpoint: its dependencies are opened here, the parameters it parses stay FastAPI's."""
+    given = {source.name for source in plan.results}
+    kept = [p for p in signature_of(endpoint).parameters.values() if p.name not in given]
+    call = _calling(endpoint)
+    shielding = any(step.closes for step in plan.steps)
+
+    @functools.wraps(endpoint)
+    async def resolving(**values: object) -> object:
+        request = cast("Request", values.pop(_REQUEST))
+        request.scope[_ENTERED] = True
+        request_stack = cast("AsyncExitStack", request.scope["fastapi_inner_astack"])
+        function_stack = cast("AsyncExitStack", request.scope["fastapi_function_astack"])
+        if shielding:
+            cleanup = request_stack.enter_context(CancelScope())
+            request_stack = _shielded(request_stack, cleanup)
+            function_stack = _shielded(function_stack, cleanup)
+        found = await follow(
+            plan,
+            memo_of(request),
+            instances_of(request),
+            request,
+            request_stack=request_stack,
+            function_stack=function_stack,
+        )
+        found.pop("", None)
+        return await call(**values, **found)
+
+    hidden = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+    named = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*kept, hidden)]
+    cast("Any", resolving).__signature__ = inspect.Signature(named)
+    return resolving
+
+
+def _calling(endpoint: Dependency) -> Callable[..., Awaitable[object]]:
+    if inspect.iscoroutinefunction(endpoint):
+        return endpoint
+    return functools.partial(run_in_threadpool, endpoint)
+
+
+def _shielded(outer: AsyncExitStack, cleanup: CancelScope) -> AsyncExitStack:
+    """A stack of our own on FastAPI's, whose closing an outer cancellation does not interrupt.
+
+    The scope was entered before whatever is opened on it, so scopes those hold are left in their order.
+    """
+    inner = AsyncExitStack()
+
+    async def close(
+        kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        cleanup.shield = True
+        try:
+            swallowed = await inner.__aexit__(kind, error, traceback)
+        finally:
+            cleanup.shield = False
+        # A task group can swallow a cancellation while it is shielded.
+        if error is None or swallowed:
+            await checkpoint_if_cancelled()
+        return bool(swallowed)
+
+    outer.push_async_exit(close)
+    return inner

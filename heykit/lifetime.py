@@ -59,9 +59,10 @@ async def opened(provider: Provider[T], *, overrides: Overrides = _NOTHING) -> A
             yield cast("T", instances.value(provider))
             return
         async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
-            plan = plan_of(provider, overrides, overrides)
-            value = await follow(plan, {}, instances, None, request_stack=request_stack, function_stack=function_stack)
-            yield cast("T", value)
+            plan = plan_of([(provider.__name__, provider)], overrides, overrides)
+            stacks = {"request_stack": request_stack, "function_stack": function_stack}
+            found = await follow(plan, {}, instances, None, **stacks)
+            yield cast("T", found[provider.__name__])
 
 
 @asynccontextmanager

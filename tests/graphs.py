@@ -49,6 +49,8 @@ class Case:
     on_inclusion: tuple[int, ...]
     on_endpoint: tuple[int, ...]
     ends: Ends
+    parses: bool  # whether the endpoint has a parameter of its own
+    sends_own: bool
     sends_header: bool
     sends_query: bool
     sends_body: bool
@@ -62,10 +64,11 @@ class Outcome:
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, most: int = 7) -> Case:
+def cases(draw: st.DrawFn, *, most: int = 7, ours: bool = False) -> Case:
+    """Draw a case; with `ours`, one of providers alone that parse nothing, which can be compiled."""
     nodes: list[Node] = []
     for index in range(draw(st.integers(1, most))):
-        nodes.append(draw(_nodes(index, nodes)))
+        nodes.append(draw(_nodes(index, nodes, ours=ours)))
     some = st.lists(st.integers(0, len(nodes) - 1), max_size=3, unique=True).map(tuple)
     return Case(
         tuple(nodes),
@@ -73,13 +76,14 @@ def cases(draw: st.DrawFn, *, most: int = 7) -> Case:
         draw(some),
         draw(st.lists(st.integers(0, len(nodes) - 1), min_size=1, max_size=4, unique=True).map(tuple)),
         draw(st.sampled_from(["returns", "returns", "returns", "http", "error", "invalid"])),
-        *(draw(st.sampled_from([True, True, True, False])) for _ in range(3)),
+        draw(st.booleans()),
+        *(draw(st.sampled_from([True, True, True, False])) for _ in range(4)),
     )
 
 
 @st.composite
-def _nodes(draw: st.DrawFn, index: int, earlier: Sequence[Node]) -> Node:
-    plain = draw(st.sampled_from([False, False, True]))
+def _nodes(draw: st.DrawFn, index: int, earlier: Sequence[Node], *, ours: bool) -> Node:
+    plain = not ours and draw(st.sampled_from([False, False, True]))
     lifetime = draw(st.sampled_from(_lifetimes(plain=plain)))
     forms: list[Form] = ["coroutine", "generator", "manager", "sync", "sync_generator"]
     form = draw(st.sampled_from([f for f in forms if plain != (f == "manager") and (plain or "sync" not in f)]))
@@ -88,9 +92,11 @@ def _nodes(draw: st.DrawFn, index: int, earlier: Sequence[Node]) -> Node:
     wanted = draw(st.lists(st.integers(0, index - 1), max_size=3, unique=True)) if index else []
     # FastAPI refuses it by name: what closes after the response may not hold what closes before.
     needs = [i for i in wanted if not (_is_held(form, lifetime) and _reaches_function(i, earlier))]
-    return Node(f"n{index}", plain, lifetime, form, tuple(needs), draw(_ASKS), draw(_FAILS))
+    asks = draw(st.sampled_from(_UNPARSED)) if ours else draw(_ASKS)
+    return Node(f"n{index}", plain, lifetime, form, tuple(needs), asks, draw(_FAILS))
 
 
+_UNPARSED: tuple[Asks, ...] = ("nothing", "connection")
 _SELDOM: tuple[Asks, ...] = ("header", "query", "body", "connection", "request")
 _ASKS: st.SearchStrategy[Asks] = st.one_of(st.just("nothing"), st.sampled_from(("nothing", *_SELDOM)))
 _FAILURES: tuple[Fails, ...] = ("before", "before_http", "after", "swallows")
@@ -135,7 +141,7 @@ def outcome(app: FastAPI, case: Case, log: list[str]) -> Outcome:
         response = client.post(
             "/",
             headers={"h": "1"} if case.sends_header else {},
-            params={"q": "2"} if case.sends_query else {},
+            params={"q": "2" if case.sends_query else "x", "o": "4" if case.sends_own else "x"},
             json={"b": 3} if case.sends_body else {"b": "not a number"},
         )
     body = response.json() if response.headers.get("content-type") == "application/json" else response.text
@@ -272,5 +278,8 @@ def _endpoint(case: Case, made: Sequence[Dependency], log: list[str], *, native:
         )
         for i in case.on_endpoint
     ]
+    if case.parses:
+        own = Annotated[int, Query(alias="o")]
+        parameters.append(inspect.Parameter("own", inspect.Parameter.KEYWORD_ONLY, annotation=own))
     cast("Any", endpoint).__signature__ = inspect.Signature(parameters)
     return endpoint

@@ -3,13 +3,29 @@
 `bearer(keys, ...)` gives the claims of the request's token; `require_role(user, "admin")` and
 `require_permission(user, "read:videos")` build on a provider of the user and show themselves in OpenAPI.
 `health_router()` has a page for each kind of thing the application holds open. `problems(app)` answers every error as
-RFC 9457 has it.
+RFC 9457 has it. `heykit.web.serving` serves an application with uvicorn.
 """
 
 from __future__ import annotations
 
-from heykit.web.guards import Claims, bearer, require_permission, require_role
+from heykit.web.files import streamed
+from heykit.web.guards import Claims, bearer, require_permission, require_role, unauthorised
 from heykit.web.health import health_router
-from heykit.web.problem import Problem, problems
+from heykit.web.problem import Problem, problem_response, problems
+from heykit.web.tokens import access_token, token_granted, token_refused
 
-__all__ = ["Claims", "Problem", "bearer", "health_router", "problems", "require_permission", "require_role"]
+__all__ = [
+    "Claims",
+    "Problem",
+    "access_token",
+    "bearer",
+    "health_router",
+    "problem_response",
+    "problems",
+    "require_permission",
+    "require_role",
+    "streamed",
+    "token_granted",
+    "token_refused",
+    "unauthorised",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from fastapi import Depends, HTTPException, params
 from fastapi.security import OAuth2PasswordBearer
@@ -15,13 +15,11 @@ from heykit.scope import Provider
 from heykit.security import access, jwt
 from heykit.security.access import Permitted, Subject
 from heykit.security.keys import Key, KeySet
+from heykit.web.tokens import ACCESS_TOKEN
 
 U = TypeVar("U", bound=Subject)
 P = TypeVar("P", bound=Permitted)
 Claims: TypeAlias = Mapping[str, object]
-
-# RFC 9068, section 2.1: the media type of a JWT access token, so that no other kind of token passes for one.
-ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - a media type
 
 
 def bearer(
@@ -45,11 +43,20 @@ def bearer(
             # RFC 6750, section 3.1: a request without any credentials gets no error code.
             raise _challenge(401, "a bearer token is needed")
         try:
-            return jwt.decode(token, signing, issuer=issuer, audience=audience, typ=ACCESS_TOKEN, now=now)
+            found = jwt.decode(token, signing, issuer=issuer, audience=audience, typ=ACCESS_TOKEN, now=now)
         except TokenError as refused:
-            raise _challenge(401, str(refused), error="invalid_token") from None
+            raise unauthorised(str(refused)) from None
+        # RFC 9068, section 2.2: an access token must have these; one without `exp` would be good for ever.
+        if not {"exp", "sub"} <= found.keys():
+            raise unauthorised("The token lacks exp or sub.")
+        return found
 
     return claims
+
+
+def unauthorised(detail: str) -> HTTPException:
+    """Make the 401 for a token that was good and is no longer, such as one whose user is gone."""
+    return _challenge(401, detail, error="invalid_token")
 
 
 def require_role(user: Provider[U], role: str) -> Provider[U]:

@@ -7,13 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from heykit.errors import HeykitError, TokenError, Unavailable
+
+PROBLEM_JSON: Final = "application/problem+json"
 
 logger = logging.getLogger("heykit.web")
 
@@ -40,6 +44,13 @@ def problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_response() -> dict[int | str, dict[str, object]]:
+    """Document problems for `FastAPI(responses=problem_response())`: what any route may answer instead."""
+    schema = TypeAdapter(Problem).json_schema()
+    content = {PROBLEM_JSON: {"schema": schema}}
+    return {"default": {"description": "A problem (RFC 9457)", "content": content}}
 
 
 async def _heykit_error(request: Request, error: Exception) -> Response:
@@ -93,7 +104,7 @@ def _answer(
 ) -> Response:
     problem = asdict(Problem(_phrase(status), status, detail, code, errors=errors))
     content = {key: value for key, value in problem.items() if value is not None}
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+    return JSONResponse(content, status, headers, media_type=PROBLEM_JSON)
 
 
 def _phrase(status: int) -> str:

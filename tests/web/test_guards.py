@@ -74,6 +74,12 @@ def app() -> FastAPI:
     return app
 
 
+def without(claim: str) -> str:
+    """A token that lacks a claim."""
+    given = {"sub": "reader", "iss": "heykit", "aud": "tests", "exp": NOW + 60}
+    return jwt.encode({k: v for k, v in given.items() if k != claim}, key_from_secret(SECRET), typ="at+jwt")
+
+
 def token(name: str = "reader", *, secret: bytes = SECRET, typ: str = "at+jwt", **changed: object) -> str:
     given: Mapping[str, object] = {
         "sub": name,
@@ -115,8 +121,23 @@ def test_without_a_token_the_challenge_has_no_error_code(app: FastAPI, authoriza
         "x" * 100_000,
         "not a token at all",
         "",
+        without("exp"),
+        without("sub"),
     ],
-    ids=["expired", "forged", "audience", "issuer", "kind", "changed", "nonsense", "long", "spaces", "empty"],
+    ids=[
+        "expired",
+        "forged",
+        "audience",
+        "issuer",
+        "kind",
+        "changed",
+        "nonsense",
+        "long",
+        "spaces",
+        "empty",
+        "no exp",
+        "no sub",
+    ],
 )
 def test_a_bad_token_is_refused_as_invalid(app: FastAPI, bad: str) -> None:
     status, challenge = asked(app, "/me", f"Bearer {bad}")

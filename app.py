@@ -1,0 +1,380 @@
+"""The HeyGen AI API: scripts become videos of avatars that speak them. Read it from top to bottom.
+
+python app.py                          serves it, with all it needs in ./heygen-data
+python app.py --make-admin NAME        gives a registered user the role admin
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import anyio
+from fastapi import APIRouter, Body, Depends, FastAPI, Query
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.security import OAuth2PasswordRequestForm
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+
+from heykit import heygen, lifespan_with, opened, provided, scope, web
+from heykit.cache import Cache, Cached, cached, memory_cache
+from heykit.config import Between, Loaded, MinLength, Secret, environment, explain, json_file, load, toml_file
+from heykit.database import Database, connect, migrate
+from heykit.errors import HeykitError, Unavailable
+from heykit.heygen import Bell, Content, Page, Renderer, RenderQueue, RenderWorker, User, Users, Video, Videos, Watch
+from heykit.resources import FileStore, file_store
+from heykit.security import authenticate
+from heykit.security.key_file import key_from_file
+from heykit.security.keys import Key, key_from_secret
+from heykit.security.passwords import Passwords, argon2
+from heykit.web import require_permission, require_role
+from heykit.web.serving import bound, serve
+
+VERSION: Final = "1.0"
+ISSUER: Final = "heygen"
+AUDIENCE: Final = "heygen-api"
+logger = logging.getLogger("heykit.app")
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    debug: bool = False
+    data: Path = Path("heygen-data")
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    url: str | None = None  # by default SQLite, in the data directory
+    max_connections: Annotated[int, Between(1, 1000)] = 10
+
+
+@dataclass(frozen=True)
+class RedisSettings:
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class SecuritySettings:
+    secret_key: Annotated[Secret[str], MinLength(32)] | None = None  # by default made, in the data directory
+    access_token_expire_minutes: Annotated[int, Between(1, 24 * 60)] = 30
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    api_key: Secret[str] | None = None
+    at_once: Annotated[int, Between(1, 100)] = 2
+    seconds_per_caption: Annotated[float, Between(0, 60)] = 0.1
+
+
+@dataclass(frozen=True)
+class Settings:
+    app: AppSettings = field(default_factory=AppSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    redis: RedisSettings = field(default_factory=RedisSettings)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    video: VideoSettings = field(default_factory=VideoSettings)
+
+
+SOURCES: Final = (
+    toml_file("heygen.toml", required=False),
+    json_file("config/app.json", required=False),
+    environment("HEYGEN_"),
+)
+
+
+# --------------------------------------------------------------------------------------------------------- providers
+
+
+@scope.application
+async def configuration() -> Loaded[Settings]:
+    return explain(Settings, SOURCES)
+
+
+@scope.application
+async def settings(loaded: Loaded[Settings] = provided(configuration)) -> Settings:
+    given = loaded.settings
+    if given.redis.url is not None:
+        logger.warning("redis.url is set, and not used yet: the cache is in memory")
+    if given.video.api_key is not None:
+        logger.warning("video.api_key is set, and not used yet: videos are the built-in previews")
+    return given
+
+
+@scope.application
+async def data_directory(config: Settings = provided(settings)) -> Path:
+    try:
+        await anyio.Path(config.app.data).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{config.app.data} cannot be made ({error.strerror}): set HEYGEN_APP__DATA") from error
+    return config.app.data
+
+
+@scope.application
+async def database(
+    config: Settings = provided(settings), data: Path = provided(data_directory)
+) -> AsyncGenerator[Database]:
+    url = config.database.url or f"sqlite:///{data / 'heygen.db'}"
+    async with connect(url, max_connections=config.database.max_connections) as db:
+        await migrate(db, heygen.MIGRATIONS)
+        yield db
+
+
+@scope.application
+def files(data: Path = provided(data_directory)) -> AbstractAsyncContextManager[FileStore]:
+    return file_store(data / "files")
+
+
+@scope.application
+async def signing_key(config: Settings = provided(settings), data: Path = provided(data_directory)) -> Key:
+    if config.security.secret_key is not None:
+        return key_from_secret(config.security.secret_key.reveal())
+    return await key_from_file(data / "signing-key")
+
+
+@scope.application
+def passwords() -> AbstractAsyncContextManager[Passwords]:
+    return argon2()
+
+
+@scope.application
+def user_cache() -> AbstractAsyncContextManager[Cache[User | None]]:
+    return memory_cache(max_size=10_000, default_ttl=30)
+
+
+@scope.application
+async def bell() -> Bell:
+    return Bell()
+
+
+# ---------------------------------------------------------------------------------------------------------- services
+
+
+@scope.application
+async def users(db: Database = provided(database), hashes: Passwords = provided(passwords)) -> Users:
+    return heygen.user_store(db, hashes)
+
+
+FindUser = Cached[[str], User | None]
+
+
+@scope.application
+async def find_user(store: Users = provided(users), cache: Cache[User | None] = provided(user_cache)) -> FindUser:
+    return cached(cache)(store.by_id)
+
+
+@scope.application
+async def videos(
+    db: Database = provided(database), store: FileStore = provided(files), rung: Bell = provided(bell)
+) -> Videos:
+    return heygen.video_store(db, store, rung)
+
+
+@scope.application
+async def watch(db: Database = provided(database), rung: Bell = provided(bell)) -> Watch:
+    return heygen.watch_videos(db, rung)
+
+
+@scope.application
+async def queue(db: Database = provided(database), rung: Bell = provided(bell)) -> RenderQueue:
+    return heygen.render_queue(db, rung)
+
+
+@scope.application
+async def renderer(config: Settings = provided(settings)) -> Renderer:
+    return heygen.storyboard_renderer(seconds_per_caption=config.video.seconds_per_caption)
+
+
+@scope.application
+def worker(
+    config: Settings = provided(settings),
+    jobs: RenderQueue = provided(queue),
+    draw: Renderer = provided(renderer),
+    store: FileStore = provided(files),
+    rung: Bell = provided(bell),
+) -> AbstractAsyncContextManager[RenderWorker]:
+    return heygen.render_worker(jobs, draw, store, rung, at_once=config.video.at_once)
+
+
+# ------------------------------------------------------------------------------------------------------ who is asking
+
+claims = web.bearer(signing_key, issuer=ISSUER, audience=AUDIENCE, token_url="api/v1/auth/token")  # noqa: S106 - an address
+
+
+@scope.request
+async def current_user(of: web.Claims = provided(claims), find: FindUser = provided(find_user)) -> User:
+    user = await find(str(of["sub"]))
+    if user is None:
+        raise web.unauthorised("the user of this token is gone")
+    return user
+
+
+admin = require_role(current_user, "admin")
+viewer = require_permission(current_user, "read:videos")
+author = require_permission(current_user, "write:videos")
+analyst = require_permission(current_user, "read:analytics")
+
+
+@scope.request
+async def owned_video(id: str, user: User = provided(viewer), of: Videos = provided(videos)) -> Video:
+    return await of.get(user, id)
+
+
+@scope.request
+def content(
+    id: str, user: User = provided(viewer), of: Videos = provided(videos)
+) -> AbstractAsyncContextManager[Content]:
+    return of.content(user, id)  # open until the last byte is sent
+
+
+# ------------------------------------------------------------------------------------------------------------ routes
+
+
+class Profile(BaseModel):
+    id: str
+    name: str
+    role: str
+    created_at: datetime
+
+
+class Profiles(BaseModel):
+    items: list[Profile]
+    next_cursor: str | None
+
+
+InBody = Annotated[str, Body(embed=True)]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+Limit = Annotated[int, Query(description="1 to 100")]
+api = APIRouter(prefix="/api/v1")
+
+
+@api.post("/register", status_code=201, response_model=Profile, tags=["users"])
+async def register(name: InBody, password: InBody, store: Users = provided(users)) -> User:
+    return await store.register(name, password)
+
+
+@api.post("/auth/token", tags=["users"])
+async def token(
+    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    store: Users = provided(users),
+    hashes: Passwords = provided(passwords),
+    key: Key = provided(signing_key),
+    config: Settings = provided(settings),
+) -> JSONResponse:
+    user = await authenticate(store, form.username, form.password, passwords=hashes)
+    if user is None:
+        return web.token_refused("no user has this name and password")
+    lifetime = 60 * config.security.access_token_expire_minutes
+    signed = web.access_token(key, subject=user.id, issuer=ISSUER, audience=AUDIENCE, lifetime=lifetime)
+    return web.token_granted(signed, lifetime=lifetime)
+
+
+@api.get("/users/me", response_model=Profile, tags=["users"])
+async def me(user: User = provided(current_user)) -> User:
+    return user
+
+
+@api.get("/users/me/analytics", tags=["users"])
+async def analytics(days: int = 30, user: User = provided(analyst), of: Videos = provided(videos)) -> heygen.Analytics:
+    return await of.analytics(user, days=days)
+
+
+@api.get("/admin/users", response_model=Profiles, tags=["admin"])
+async def list_users(
+    cursor: Cursor = None, limit: Limit = 20, _: User = provided(admin), store: Users = provided(users)
+) -> Page[User]:
+    return await store.page(cursor, limit=limit)
+
+
+@api.get("/avatars", tags=["videos"], dependencies=[Depends(require_permission(current_user, "read:avatars"))])
+async def avatars() -> Sequence[heygen.Avatar]:
+    return heygen.AVATARS
+
+
+@api.post("/videos", status_code=201, tags=["videos"])
+async def create_video(
+    title: InBody,
+    script: InBody,
+    avatar_id: InBody = heygen.AVATARS[0].id,
+    user: User = provided(author),
+    of: Videos = provided(videos),
+) -> Video:
+    return await of.create(user, title=title, script=script, avatar_id=avatar_id)
+
+
+@api.get("/videos", tags=["videos"])
+async def list_videos(
+    cursor: Cursor = None, limit: Limit = 20, user: User = provided(viewer), of: Videos = provided(videos)
+) -> Page[Video]:
+    return await of.page(user, cursor, limit=limit)
+
+
+@api.get("/videos/{id}", tags=["videos"])
+async def get_video(video: Video = provided(owned_video)) -> Video:
+    return video
+
+
+@api.delete("/videos/{id}", status_code=204, tags=["videos"])
+async def delete_video(id: str, user: User = provided(author), of: Videos = provided(videos)) -> None:
+    await of.delete(user, id)
+
+
+@api.get("/videos/{id}/content", tags=["videos"], response_class=StreamingResponse)
+async def get_content(file: Content = provided(content)) -> StreamingResponse:
+    return web.streamed(file.chunks, size=file.size, media_type=file.media_type)
+
+
+@api.get("/videos/{id}/events", tags=["videos"], response_class=EventSourceResponse)
+async def get_events(
+    video: Video = provided(owned_video), watching: Watch = provided(watch)
+) -> AsyncGenerator[ServerSentEvent]:
+    async for step in watching(video.id):
+        yield ServerSentEvent(event="progress", data=step)
+
+
+# ------------------------------------------------------------------------------------------------------- application
+
+app = FastAPI(title="HeyGen AI API", version=VERSION, lifespan=lifespan_with(worker), responses=web.problem_response())
+app.include_router(api)
+app.include_router(web.health_router(details=admin, version=VERSION))
+web.problems(app)
+
+
+async def make_admin(name: str) -> None:
+    async with opened(users) as store:
+        await store.grant(name, "admin")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The HeyGen AI API")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--make-admin", metavar="NAME", help="give a registered user the role admin, and stop")
+    given = parser.parse_args()
+    try:
+        debug = load(Settings, SOURCES).app.debug
+        logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(levelname)s: %(message)s")
+        if given.make_admin is not None:
+            anyio.run(make_admin, given.make_admin)
+            return 0
+        listening = bound(given.host, given.port)
+    except HeykitError as error:
+        print(error, file=sys.stderr)
+        return 2
+    host, port = listening.getsockname()[:2]
+    print(f"HeyGen AI API: http://{host}:{port}/docs", flush=True)
+    serve(app, listening, debug=debug)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,334 @@
+"""The HeyGen AI API from end to end: as a process, on both databases, killed and started again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.served import SECONDS, Served, refused, served
+from tests.servers import PostgresServer
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def settings(database_url: str) -> Mapping[str, str]:
+    """PostgreSQL by one setting, nothing else changed."""
+    return {"HEYGEN_DATABASE__URL": database_url}
+
+
+@pytest.fixture
+def api(tmp_path: Path, settings: Mapping[str, str]) -> Iterator[Served]:
+    with served(tmp_path, settings) as running:
+        yield running
+
+
+def register(api: Served, name: str = "ada") -> dict[str, str]:
+    """Register and log in; the header that says who is asking."""
+    api.client.post("/api/v1/register", json={"name": name, "password": PASSWORD}).raise_for_status()
+    return login(api, name)
+
+
+def login(api: Served, name: str = "ada") -> dict[str, str]:
+    answer = api.client.post("/api/v1/auth/token", data={"username": name, "password": PASSWORD})
+    answer.raise_for_status()
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+def order(api: Served, who: Mapping[str, str], script: str = "Hello, world.", title: str = "Hello") -> str:
+    answer = api.client.post("/api/v1/videos", json={"title": title, "script": script}, headers=who)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def finished(api: Served, who: Mapping[str, str], id: str) -> dict[str, Any]:
+    """Wait until a video is rendered."""
+    until = time.monotonic() + SECONDS
+    while True:
+        video: dict[str, Any] = api.client.get(f"/api/v1/videos/{id}", headers=who).json()
+        if video["status"] in {"done", "failed"}:
+            return video
+        assert time.monotonic() < until, f"{video} is not finished after {SECONDS} s"
+        time.sleep(0.05)
+
+
+def test_a_person_registers_orders_a_video_watches_it_render_and_opens_it(api: Served) -> None:
+    who = register(api)
+    id = order(api, who, "Hello, world. This is my first video & it is <great>!")
+
+    with api.client.stream("GET", f"/api/v1/videos/{id}/events", headers=who) as events:
+        assert events.headers["content-type"].startswith("text/event-stream")
+        told = [line for line in events.iter_lines() if line.startswith("data:")]
+    assert told[-1] == 'data: {"status": "done", "progress": 100}'
+
+    file = api.client.get(f"/api/v1/videos/{id}/content", headers=who)
+    assert file.headers["content-type"] == "image/svg+xml"
+    assert "sandbox" in file.headers["content-security-policy"]
+    words = " ".join(ET.fromstring(file.content).itertext())
+    assert all(word in words for word in ("first", "video", "&", "<great>!"))
+
+    listed = api.client.get("/api/v1/videos", headers=who).json()
+    assert [video["id"] for video in listed["items"]] == [id]
+    analytics = api.client.get("/api/v1/users/me/analytics", headers=who).json()
+    assert analytics["by_status"]["done"] == 1
+    assert api.client.delete(f"/api/v1/videos/{id}", headers=who).status_code == 204
+    assert api.client.get(f"/api/v1/videos/{id}", headers=who).status_code == 404
+
+
+def test_pages_follow_their_cursor_and_others_videos_are_not_there(api: Served) -> None:
+    who, other = register(api), register(api, "grace")
+    ids = [order(api, who, title=f"number {n}") for n in range(5)]
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = api.client.get(
+            "/api/v1/videos", params={"limit": 2, "cursor": cursor} if cursor else {"limit": 2}, headers=who
+        )
+        seen += [video["id"] for video in page.json()["items"]]
+        cursor = page.json()["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == ids[::-1]
+    assert api.client.get(f"/api/v1/videos/{ids[0]}", headers=other).status_code == 404
+    assert api.client.get("/api/v1/videos", headers=other).json()["items"] == []
+
+
+def test_an_admin_is_made_by_hand_and_sees_users_and_the_details_of_health(
+    tmp_path: Path, settings: Mapping[str, str]
+) -> None:
+    with served(tmp_path, settings) as api:
+        who = register(api)
+        assert api.client.get("/api/v1/admin/users", headers=who).status_code == 403
+        assert api.client.get("/health/config", headers=who).status_code == 403
+        api.end(signal.SIGINT)
+    assert refused(tmp_path, settings, "--make-admin", "nobody")[0] == 2
+    assert refused(tmp_path, settings, "--make-admin", "ada") == (0, "")
+    with served(tmp_path, settings) as api:
+        who = login(api)
+        users = api.client.get("/api/v1/admin/users", headers=who).json()["items"]
+        assert [(user["name"], user["role"]) for user in users] == [("ada", "admin")]
+        assert "password" not in str(users)
+        pages = ("dependencies", "resources", "services", "cache", "config", "security")
+        bodies = {page: api.client.get(f"/health/{page}", headers=who) for page in pages}
+        assert {page: body.status_code for page, body in bodies.items()} == dict.fromkeys(pages, 200)
+        assert {"database", "files"} <= bodies["resources"].json()["checks"].keys()
+        assert bodies["cache"].json()["checks"]["user_cache"]["figures"].keys() >= {"hits", "misses"}
+        assert {"key": "database.url", "origin": "HEYGEN_DATABASE__URL"} in bodies["config"].json()["settings"]
+        assert bodies["dependencies"].json()["checks"]["current_user"]["scope"] == "request"
+
+
+def rendering(api: Served, who: Mapping[str, str]) -> int:
+    """How many videos of the first page are being rendered."""
+    return sum(v["status"] == "rendering" for v in api.client.get("/api/v1/videos", headers=who).json()["items"])
+
+
+def test_killing_it_during_twenty_renders_loses_none(tmp_path: Path, settings: Mapping[str, str]) -> None:
+    slow = {**settings, "HEYGEN_VIDEO__SECONDS_PER_CAPTION": "0.3", "HEYGEN_VIDEO__AT_ONCE": "20"}
+    with served(tmp_path, slow) as api:
+        who = register(api)
+        ids = [order(api, who, "One. Two. Three. Four. Five.") for _ in range(20)]
+        until = time.monotonic() + SECONDS
+        while rendering(api, who) < 10:
+            assert time.monotonic() < until, api.output
+        api.end(signal.SIGKILL)
+    with served(tmp_path, {**settings, "HEYGEN_VIDEO__SECONDS_PER_CAPTION": "0"}) as api:
+        videos = [finished(api, login(api), id) for id in ids]
+        assert [video["status"] for video in videos] == ["done"] * 20
+        contents = [api.client.get(f"/api/v1/videos/{id}/content", headers=login(api)) for id in ids]
+        assert {content.status_code for content in contents} == {200}
+
+
+def test_ctrl_c_in_the_middle_of_a_render_ends_cleanly_and_the_job_goes_on_at_the_next_start(
+    tmp_path: Path, settings: Mapping[str, str]
+) -> None:
+    with served(tmp_path, {**settings, "HEYGEN_VIDEO__SECONDS_PER_CAPTION": "20"}) as api:
+        who = register(api)
+        id = order(api, who)
+        with api.client.stream("GET", f"/api/v1/videos/{id}/events", headers=who) as events:
+            next(line for line in events.iter_lines() if "rendering" in line)
+            api.process.send_signal(signal.SIGINT)  # with a client still listening
+            assert api.process.wait(SECONDS) == 0
+        assert "Application shutdown complete" in api.output
+        assert "Traceback" not in api.output
+    with served(tmp_path, {**settings, "HEYGEN_VIDEO__SECONDS_PER_CAPTION": "0"}) as api:
+        assert finished(api, login(api), id)["status"] == "done"
+
+
+def test_a_client_that_leaves_a_stream_leaves_nothing_behind(api: Served) -> None:
+    who = register(api)
+    id = order(api, who, "One. Two. Three. Four.")
+    with api.client.stream("GET", f"/api/v1/videos/{id}/events", headers=who) as events:
+        next(events.iter_lines())
+    assert finished(api, who, id)["status"] == "done"
+    assert "Traceback" not in api.output
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"title": "t", "script": ""}', 422),
+        (b'{"title": "t", "script": "' + b"x" * 100_000 + b'"}', 422),
+        (b'{"title": "t", "script": "s", "avatar_id": "nobody"}', 422),
+        (b'{"title": "", "script": "s"}', 422),
+        (b'{"title": "t"}', 422),
+        (b"{not json", 422),
+        (b"", 422),
+        (b'{"title": "t", "script": "\\ud800"}', 422),
+    ],
+    ids=["empty", "100 kB", "avatar", "title", "missing", "no json", "nothing", "surrogate"],
+)
+def test_a_bad_order_is_told_what_is_wrong(live: Served, body: bytes, status: int) -> None:
+    answer = live.client.post(
+        "/api/v1/videos", content=body, headers={**live_user(live), "Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("id", ["../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e", "x" * 3000, "%00", "é"])
+def test_an_id_that_is_none_finds_nothing(live: Served, id: str) -> None:
+    answer = live.client.get(f"/api/v1/videos/{id}/content", headers=live_user(live))
+    assert answer.status_code == 404
+    assert "root:" not in answer.text
+
+
+@pytest.mark.parametrize("token", ["x", "x.y.z", "x" * 50_000, "eyJhbGciOiJub25lIn0.e30."])
+def test_a_token_that_is_none_is_refused(live: Served, token: str) -> None:
+    answer = live.client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_wrong_password_and_an_unknown_name_are_refused_alike(live: Served) -> None:
+    live_user(live)
+    answers = [
+        live.client.post("/api/v1/auth/token", data={"username": name, "password": "a wrong password"})
+        for name in ("ada", "nobody")
+    ]
+    assert [(answer.status_code, answer.json()["error"]) for answer in answers] == [(400, "invalid_grant")] * 2
+    assert answers[0].json() == answers[1].json()
+
+
+def test_a_name_is_registered_once(live: Served) -> None:
+    live_user(live)
+    answer = live.client.post("/api/v1/register", json={"name": "ADA", "password": PASSWORD})
+    assert answer.status_code == 409
+
+
+def test_the_docs_know_the_token_endpoint_and_what_a_problem_looks_like(live: Served) -> None:
+    schema = live.client.get("/openapi.json").json()
+    flow = schema["components"]["securitySchemes"]["OAuth2PasswordBearer"]["flows"]["password"]
+    assert flow["tokenUrl"] == "api/v1/auth/token"
+    responses = schema["paths"]["/api/v1/users/me"]["get"]["responses"]
+    assert "application/problem+json" in responses["default"]["content"]
+    assert live.client.get("/docs").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One API for the tests that leave it as it was."""
+    with served(tmp_path_factory.mktemp("live"), {}) as running:
+        running.client.post("/api/v1/register", json={"name": "ada", "password": PASSWORD})
+        yield running
+
+
+def live_user(live: Served) -> dict[str, str]:
+    return login(live)
+
+
+def test_a_signing_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    with served(tmp_path, {}) as api:
+        assert "made a signing key" in api.output
+        who = register(api)
+    with served(tmp_path, {}) as api:
+        assert "made a signing key" not in api.output
+        assert api.client.get("/api/v1/users/me", headers=who).json()["name"] == "ada"
+    assert stat.S_IMODE((tmp_path / "data" / "signing-key").stat().st_mode) == 0o600
+
+
+def test_a_port_in_use_is_told_before_anything_opens(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, output = refused(tmp_path, {}, "--port", str(port))
+    assert code == 2
+    assert f"127.0.0.1:{port} cannot be listened on (Address already in use)" in output
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file stands in the way")
+    code, output = refused(tmp_path, {})
+    assert code == 3
+    assert f"{tmp_path / 'data'} cannot be made (File exists): set HEYGEN_APP__DATA" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("heygen.toml", '[database]\nurl = "sqlite:///x"\nmax_connections = "many"\n', "heygen.toml:3"),
+        ("heygen.toml", "[database\n", "heygen.toml:1"),
+        ("config/app.json", '{\n "app": {"debgu": true}\n}', "config/app.json:2"),
+        ("config/app.json", "{\n\n", "config/app.json"),
+    ],
+)
+def test_a_broken_configuration_file_is_named_with_its_line(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    code, output = refused(tmp_path, {})
+    assert code == 2
+    assert told in output
+    assert "Traceback" not in output
+
+
+def test_every_wrong_setting_is_told_at_once_and_no_secret_with_it(tmp_path: Path) -> None:
+    settings = {
+        "HEYGEN_SECURITY__SECRET_KEY": "much too short",
+        "HEYGEN_SECURITY__ACCESS_TOKEN_EXPIRE_MINUTES": "soon",
+        "HEYGEN_DATABSE__URL": "sqlite:///x",
+    }
+    code, output = refused(tmp_path, settings)
+    assert code == 2
+    assert output.startswith("3 faults in the configuration:")
+    assert "HEYGEN_DATABASE__URL" in output
+    assert "much too short" not in output
+
+
+def test_a_database_that_is_away_at_the_start_ends_it_with_one_line_and_no_password(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    code, output = refused(tmp_path, {"HEYGEN_DATABASE__URL": f"postgresql://me:hunter2@127.0.0.1:{port}/videos"})
+    assert code == 3
+    assert "StartupError: database" in output
+    assert "Traceback" not in output
+    assert "hunter2" not in output
+
+
+def test_a_database_that_dies_while_serving_fails_its_health_and_comes_back(
+    tmp_path: Path, postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    with served(tmp_path, {"HEYGEN_DATABASE__URL": postgres_url}) as api:
+        who = register(api)
+        postgres_server.kill()
+        try:
+            answer = api.client.get("/api/v1/videos", headers=who)
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) >= 1
+            assert api.client.get("/health").status_code == 503
+            assert api.client.get("/health/live").status_code == 200
+            assert api.client.get("/docs").status_code == 200
+        finally:
+            postgres_server.start()
+        until = time.monotonic() + SECONDS
+        while api.client.get("/health").status_code != 200:
+            assert time.monotonic() < until, api.output
+            time.sleep(0.1)
+        assert finished(api, who, order(api, who))["status"] == "done"

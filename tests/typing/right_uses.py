@@ -1,0 +1,89 @@
+"""Right uses: each has exactly the type that is asserted. Read by mypy alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import assert_type
+
+from heykit import lifespan_with, opened, provided, scope
+from heykit.cache import Cache, Cached, cached, memory_cache
+from heykit.config import Loaded, explain, load, mapping
+from heykit.database import Database, Row, Transaction, connect
+from heykit.scope import Provider
+
+
+class Video:
+    id: int
+
+
+@scope.application
+async def number() -> int:
+    return 1
+
+
+@scope.application(timeout=5)
+async def database() -> AsyncGenerator[Database]:
+    async with connect("sqlite:///:memory:") as db:
+        yield db
+
+
+@scope.request
+async def iterated() -> AsyncIterator[str]:
+    yield "text"
+
+
+@scope.function
+def transaction(db: Database = provided(database)) -> AbstractAsyncContextManager[Transaction]:
+    return db.transaction()
+
+
+@scope.application
+def numbers() -> AbstractAsyncContextManager[Cache[int]]:
+    return memory_cache()
+
+
+@scope.application(fallback=number)
+async def replaceable() -> int:
+    return 2
+
+
+class Plain:
+    """A class is a dependency of FastAPI's own kind."""
+
+
+async def coroutine() -> bytes:
+    return b""
+
+
+assert_type(number, Provider[int])
+assert_type(database, Provider[Database])
+assert_type(iterated, Provider[str])
+assert_type(transaction, Provider[Transaction])
+assert_type(numbers, Provider[Cache[int]])
+assert_type(replaceable, Provider[int])
+assert_type(provided(number), int)
+assert_type(provided(database), Database)
+assert_type(provided(Plain), Plain)
+assert_type(provided(coroutine), bytes)
+
+
+async def uses(db: Database, cache: Cache[int | None]) -> None:
+    assert_type(await db.fetch("SELECT 1"), list[Row])
+    assert_type(await db.fetch("SELECT 1", into=Video), list[Video])
+    assert_type(await db.fetch_one("SELECT 1", into=Video), Video | None)
+    assert_type(await cache.get("key", "absent"), int | str | None)
+
+    @cached(cache, ttl=60)
+    async def find(id: int) -> int | None:
+        return id
+
+    by_id: Cached[[int], int | None] = find
+    assert_type(await by_id(1), int | None)
+    assert_type(await find(1), int | None)
+    await find.invalidate(id=1)
+    async with opened(transaction) as begun:
+        assert_type(begun, Transaction)
+    assert_type(load(Video, [mapping({})]), Video)
+    assert_type(explain(Video, [mapping({})]), Loaded[Video])
+    lifespan_with(number, database)

@@ -1,0 +1,49 @@
+"""Wrong uses: each must be an error, and one that is none any more is an unused ignore. Read by mypy alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import heykit
+from heykit import lifespan_with, opened, provided, scope
+from heykit.cache import Cache, cached
+from heykit.database import Database, Transaction
+from tests.typing.right_uses import database, number, numbers, transaction
+
+
+async def another_type(db: Cache[int] = provided(database)) -> None: ...  # type: ignore[arg-type]
+async def another_item(cache: Cache[str] = provided(numbers)) -> None: ...  # type: ignore[arg-type]
+async def optional_item(cache: Cache[int | None] = provided(numbers)) -> None: ...  # type: ignore[arg-type]
+async def narrower(begun: Transaction = provided(database)) -> None: ...  # type: ignore[assignment]
+async def wider(db: Database = provided(transaction)) -> None: ...  # type: ignore[assignment]
+
+
+@scope.application  # type: ignore[arg-type]
+def neither() -> int:
+    return 1
+
+
+@scope.application(fallback=number)  # type: ignore[arg-type]
+async def another_than_its_fallback() -> AsyncGenerator[str]:
+    yield "text"
+
+
+@scope.request(timeout=5)  # type: ignore[call-overload, untyped-decorator]
+async def without_options() -> int:
+    return 1
+
+
+async def wrong(cache: Cache[int]) -> None:
+    @cached(cache)  # type: ignore[arg-type]
+    async def other_value(id: int) -> str:
+        return str(id)
+
+    @cached(cache)
+    async def double(id: int) -> int:
+        return id * 2
+
+    await double("one")  # type: ignore[arg-type]
+    await double.invalidate()  # type: ignore[call-arg]
+    opened(double)  # type: ignore[arg-type]
+    lifespan_with(double)  # type: ignore[arg-type]
+    heykit.liefspan  # type: ignore[attr-defined]  # noqa: B018

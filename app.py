@@ -10,9 +10,8 @@ import argparse
 import logging
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,15 +20,14 @@ from fastapi import APIRouter, Body, Depends, FastAPI, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import OAuth2PasswordRequestForm
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel
 
 from heykit import heygen, lifespan_with, opened, provided, scope, web
 from heykit.cache import Cache, Cached, cached, memory_cache
 from heykit.config import Between, Loaded, MinLength, Secret, environment, explain, json_file, load, toml_file
 from heykit.database import Database, connect, migrate
-from heykit.errors import HeykitError, Unavailable
-from heykit.heygen import Bell, Content, Page, Renderer, RenderQueue, RenderWorker, User, Users, Video, Videos, Watch
-from heykit.resources import FileStore, file_store
+from heykit.errors import HeykitError
+from heykit.heygen import Bell, Content, Page, Profile, Renderer, RenderWorker, User, Users, Video, Videos, Watch
+from heykit.resources import FileStore, file_store, made_directory
 from heykit.security import authenticate
 from heykit.security.key_file import key_from_file
 from heykit.security.keys import Key, key_from_secret
@@ -112,11 +110,7 @@ async def settings(loaded: Loaded[Settings] = provided(configuration)) -> Settin
 
 @scope.application
 async def data_directory(config: Settings = provided(settings)) -> Path:
-    try:
-        await anyio.Path(config.app.data).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unavailable(f"{config.app.data} cannot be made ({error.strerror}): set HEYGEN_APP__DATA") from error
-    return config.app.data
+    return await made_directory(config.app.data)
 
 
 @scope.application
@@ -185,11 +179,6 @@ async def watch(db: Database = provided(database), rung: Bell = provided(bell)) 
 
 
 @scope.application
-async def queue(db: Database = provided(database), rung: Bell = provided(bell)) -> RenderQueue:
-    return heygen.render_queue(db, rung)
-
-
-@scope.application
 async def renderer(config: Settings = provided(settings)) -> Renderer:
     return heygen.storyboard_renderer(seconds_per_caption=config.video.seconds_per_caption)
 
@@ -197,11 +186,12 @@ async def renderer(config: Settings = provided(settings)) -> Renderer:
 @scope.application
 def worker(
     config: Settings = provided(settings),
-    jobs: RenderQueue = provided(queue),
+    db: Database = provided(database),
     draw: Renderer = provided(renderer),
     store: FileStore = provided(files),
     rung: Bell = provided(bell),
 ) -> AbstractAsyncContextManager[RenderWorker]:
+    jobs = heygen.render_queue(db, rung)
     return heygen.render_worker(jobs, draw, store, rung, at_once=config.video.at_once)
 
 
@@ -239,27 +229,15 @@ def content(
 # ------------------------------------------------------------------------------------------------------------ routes
 
 
-class Profile(BaseModel):
-    id: str
-    name: str
-    role: str
-    created_at: datetime
-
-
-class Profiles(BaseModel):
-    items: list[Profile]
-    next_cursor: str | None
-
-
 InBody = Annotated[str, Body(embed=True)]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(description="1 to 100")]
 api = APIRouter(prefix="/api/v1")
 
 
-@api.post("/register", status_code=201, response_model=Profile, tags=["users"])
-async def register(name: InBody, password: InBody, store: Users = provided(users)) -> User:
-    return await store.register(name, password)
+@api.post("/register", status_code=201, tags=["users"])
+async def register(name: InBody, password: InBody, store: Users = provided(users)) -> Profile:
+    return (await store.register(name, password)).profile
 
 
 @api.post("/auth/token", tags=["users"])
@@ -278,9 +256,9 @@ async def token(
     return web.token_granted(signed, lifetime=lifetime)
 
 
-@api.get("/users/me", response_model=Profile, tags=["users"])
-async def me(user: User = provided(current_user)) -> User:
-    return user
+@api.get("/users/me", tags=["users"])
+async def me(user: User = provided(current_user)) -> Profile:
+    return user.profile
 
 
 @api.get("/users/me/analytics", tags=["users"])
@@ -288,11 +266,12 @@ async def analytics(days: int = 30, user: User = provided(analyst), of: Videos =
     return await of.analytics(user, days=days)
 
 
-@api.get("/admin/users", response_model=Profiles, tags=["admin"])
+@api.get("/admin/users", tags=["admin"])
 async def list_users(
     cursor: Cursor = None, limit: Limit = 20, _: User = provided(admin), store: Users = provided(users)
-) -> Page[User]:
-    return await store.page(cursor, limit=limit)
+) -> Page[Profile]:
+    found = await store.page(cursor, limit=limit)
+    return Page([user.profile for user in found.items], found.next_cursor)
 
 
 @api.get("/avatars", tags=["videos"], dependencies=[Depends(require_permission(current_user, "read:avatars"))])
@@ -337,8 +316,9 @@ async def get_content(file: Content = provided(content)) -> StreamingResponse:
 async def get_events(
     video: Video = provided(owned_video), watching: Watch = provided(watch)
 ) -> AsyncGenerator[ServerSentEvent]:
-    async for step in watching(video.id):
-        yield ServerSentEvent(event="progress", data=step)
+    async with aclosing(watching(video.id)) as steps:
+        async for step in steps:
+            yield ServerSentEvent(event="progress", data=step)
 
 
 # ------------------------------------------------------------------------------------------------------- application

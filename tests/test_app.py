@@ -267,7 +267,7 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file stands in the way")
     code, output = refused(tmp_path, {})
     assert code == 3
-    assert f"{tmp_path / 'data'} cannot be made (File exists): set HEYGEN_APP__DATA" in output
+    assert f"{tmp_path / 'data'} cannot be made (File exists): choose another" in output
     assert "Traceback" not in output
 
 

@@ -13,7 +13,8 @@ parts that begin with a dot are `NameRefused`, and symbolic links under the root
 
 from __future__ import annotations
 
+from heykit.resources.directories import made_directory
 from heykit.resources.files import file_store
 from heykit.resources.protocol import FileInfo, FileStore
 
-__all__ = ["FileInfo", "FileStore", "file_store"]
+__all__ = ["FileInfo", "FileStore", "file_store", "made_directory"]

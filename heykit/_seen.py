@@ -128,9 +128,21 @@ def _overrides(connection: HTTPConnection) -> Overrides:
 def _closing_leaf(planned: Planned) -> Seen:
     async def closing(connection: HTTPConnection) -> AsyncGenerator[object]:
         async with AsyncExitStack() as stack:
-            yield await _resolve(planned, connection, stack)
+            try:
+                value = await _resolve(planned, connection, stack)
+            except BaseException:
+                _leave_to_fastapi(connection, stack)
+                raise
+            yield value
 
     return Seen(closing, _signature(_connection()))
+
+
+def _leave_to_fastapi(connection: HTTPConnection, stack: AsyncExitStack) -> None:
+    """Of a chain that failed half-way, what is open closes with the request as FastAPI has it, not here and now."""
+    outer = connection.scope.get("fastapi_inner_astack")
+    if isinstance(outer, AsyncExitStack):
+        outer.push_async_exit(stack.pop_all())
 
 
 def _leaf_on_stacks(planned: Planned, *, closes_with_request: bool) -> Seen:

@@ -282,3 +282,17 @@ def test_a_factory_that_is_none_of_the_three_forms_says_so(kind: Literal["reques
 
     with TestClient(app) as client, pytest.raises(TypeError, match="neither returned int: a factory is a coroutine"):
         client.get("/")
+
+
+def test_of_a_chain_that_fails_half_way_what_is_open_closes_with_the_request(log: list[str]) -> None:
+    """After the transaction, as FastAPI would: it was opened with a longer life."""
+
+    @scope.request
+    async def failing(on: str = provided(session)) -> AsyncGenerator[str]:
+        raise ValueError("failed half-way")
+        yield on
+
+    async def endpoint(first: str = provided(transaction), second: str = provided(failing)) -> None: ...
+
+    ask(served(log, endpoint))
+    assert log[:3] == ["begin", "open session", "rollback ValueError"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
@@ -30,6 +31,8 @@ def _finite(text: str) -> float:
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_DEEPEST = 64
 _CONTAINERS = (dict, list, tuple)
 
 
@@ -37,6 +40,7 @@ def parse_object(data: bytes) -> dict[str, object]:
     """Parse one JSON object; whatever else the bytes hold is a ValueError."""
     # RFC 8259 §8.1: JSON is UTF-8. `json.loads` would take UTF-16 and UTF-32 as well.
     text = data.decode("utf-8")
+    _refuse_depth(text)
     try:
         value: object = _DECODER.decode(text)
         if "\\u" in text:
@@ -53,9 +57,22 @@ def write_object(members: Mapping[str, object]) -> bytes:
     plain = dict(members)
     try:
         _refuse_odd_names(plain)
-        return _ENCODER.encode(plain).encode("utf-8")
+        text = _ENCODER.encode(plain)
     except (TypeError, RecursionError):
         raise ValueError("not a JSON value") from None
+    _refuse_depth(text)
+    return text.encode("utf-8")
+
+
+def _refuse_depth(text: str) -> None:
+    # How deep the stdlib reads differs from one Python to the next; what is a token must not.
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return
+    depth = 0
+    for character in _STRING.sub("", text):
+        depth += (character in "[{") - (character in "]}")
+        if depth > _DEEPEST:
+            raise ValueError("nested too deep")
 
 
 def _refuse_lone_surrogates(value: object) -> None:

@@ -228,3 +228,15 @@ def test_a_header_once_read_is_no_excuse_for_a_wrong_signature() -> None:
     assert jws.verify(TOKEN, KEY) == b"any bytes"
     with refused("token.signature"):
         jws.verify(jws.sign(b"any bytes", key_from_secret("y" * 32, id="k1")), KEY)
+
+
+@pytest.mark.parametrize(("depth", "good"), [(62, True), (64, False)])
+def test_how_deep_a_header_may_be_is_the_same_on_every_python(depth: int, *, good: bool) -> None:
+    """64 levels with the object itself; brackets within a string are none."""
+    text = b'"' + b"[" * 500 + b'"'
+    token = forged(b'{"alg":"HS256","kid":"k1","x":' + b"[" * depth + text + b"]" * depth + b"}", b"x")
+    if good:
+        assert jws.verify(token, KEY) == b"x"
+    else:
+        with refused("token.malformed"):
+            jws.verify(token, KEY)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from heykit.lifetime import lifespan as lifespan
     from heykit.lifetime import lifespan_with as lifespan_with
     from heykit.lifetime import opened as opened
+    from heykit.lifetime import request_scope as request_scope
     from heykit.scope import Provider as Provider
     from heykit.scope import provided as provided
 
@@ -32,6 +33,7 @@ else:
             "lifespan": "lifetime",
             "lifespan_with": "lifetime",
             "opened": "lifetime",
+            "request_scope": "lifetime",
             "Provider": "scope",
             "provided": "scope",
         }
@@ -52,5 +54,6 @@ __all__ = [
     "lifespan_with",
     "opened",
     "provided",
+    "request_scope",
     "scope",
 ]

@@ -6,9 +6,9 @@ import inspect
 import types
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Protocol, TypeVar, Union, get_args, get_origin, is_typeddict
 
-from heykit._needs import Dependency, signature_of
+from heykit._needs import Dependency, signature_of, unaliased
 
 _UNKNOWN = Any
 _WRAPPED = (AsyncGenerator, AsyncIterator, AsyncIterable, Awaitable, Coroutine, AbstractAsyncContextManager)
@@ -42,10 +42,10 @@ def mismatch(asked: object, given: object) -> str:
 
 def _class_mismatch(asked: object, given: object) -> str:
     wanted, found = get_origin(asked) or asked, get_origin(given) or given
-    if not (isinstance(wanted, type) and isinstance(found, type)):
+    if not (isinstance(wanted, type) and isinstance(found, type)) or _is_beyond_classes(wanted, found):
         return ""
     if _is_protocol(wanted):
-        missing = sorted(name for name in _members(wanted) if not _has(found, name))
+        missing = sorted(name for name in _members(wanted) if not hasattr(found, name))
         if missing:
             return f"which gives {_shown(given)}, without {', '.join(missing)} of {_shown(asked)}"
     elif not _is_nominal(wanted, found):
@@ -53,9 +53,16 @@ def _class_mismatch(asked: object, given: object) -> str:
     return _arguments_mismatch(asked, given) if wanted is found else ""
 
 
+def _is_beyond_classes(wanted: type, found: type) -> bool:
+    """Tell where class and subclass are not the whole truth: typed dictionaries, `typing.IO`, subclasses of Any."""
+    odd = is_typeddict(wanted) or is_typeddict(found) or wanted.__module__ == "typing"
+    return odd or Any in found.__mro__ or issubclass(found, type | types.ModuleType)
+
+
 def _is_nominal(wanted: type, found: type) -> bool:
-    # PEP 484, "The numeric tower": an int is acceptable where a float is asked for.
-    return issubclass(found, wanted) or (wanted is float and found is int) or _is_protocol(found)
+    # Typing specification, "Special cases for float and complex"; and bytes once stood for its kin.
+    promoted = {float: (int,), complex: (int, float), bytes: (bytearray, memoryview)}.get(wanted, ())
+    return issubclass(found, (wanted, *promoted)) or _is_protocol(found)
 
 
 def _arguments_mismatch(asked: object, given: object) -> str:
@@ -67,8 +74,9 @@ def _arguments_mismatch(asked: object, given: object) -> str:
 
 
 def _plain(annotation: object) -> object:
+    annotation = unaliased(annotation)
     while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
+        annotation = unaliased(get_args(annotation)[0])
     return type(None) if annotation is None else annotation
 
 
@@ -90,28 +98,19 @@ def _is_protocol(found: type) -> bool:
 
 
 def _members(protocol: type) -> set[str]:
-    """Name what a Protocol asks for, inherited members included."""
+    """Name the methods and properties a Protocol asks for, inherited ones included.
+
+    Plain attributes are not among them: a class that sets them in `__init__` does not show them.
+    """
     names: set[str] = set()
     for base in protocol.__mro__[:-1]:
         if base.__module__ not in {"typing", "typing_extensions"} and _is_protocol(base):
-            names.update(vars(base), vars(base).get("__annotations__", {}))
-    return names - _OF_EVERY_CLASS
+            names.update(name for name, value in vars(base).items() if callable(value) or isinstance(value, property))
+    return {name for name in names if name not in _OF_EVERY_CLASS}
 
 
 # What a class statement itself puts into a Protocol.
-_OF_EVERY_CLASS = frozenset(
-    {
-        "__abstractmethods__", "__annotations__", "__dict__", "__doc__", "__firstlineno__", "__init__", "__module__",
-        "__orig_bases__", "__parameters__", "__slots__", "__static_attributes__", "__subclasshook__", "__weakref__",
-        "__protocol_attrs__", "__non_callable_proto_members__", "__callable_proto_members_only__", "__type_params__",
-        "__match_args__", "__hash__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__classcell__",
-        "_abc_impl", "_is_protocol", "_is_runtime_protocol",
-    }
-)  # fmt: skip
-
-
-def _has(found: type, name: str) -> bool:
-    return hasattr(found, name) or any(name in vars(base).get("__annotations__", {}) for base in found.__mro__)
+_OF_EVERY_CLASS: Final = frozenset({"__init__", "__subclasshook__", "__class_getitem__", "__hash__", "__annotate__"})
 
 
 def _shown(annotation: object) -> str:

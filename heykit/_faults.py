@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from heykit._annotations import given_type, mismatch
-from heykit._graph import Graph, Lives, Node
+from heykit._graph import Graph, Lives, Node, Use
 from heykit._needs import Asks, Dependency, Need, name_of, place_of
 from heykit._provider import Provider, closes
 from heykit._seen import is_leaf
@@ -14,7 +16,15 @@ from heykit.errors import Fault
 
 def faults_of(graph: Graph) -> list[Fault]:
     """Apply every rule; what one function has wrong in several places is said once a place."""
-    rules = (_cycles, _captives, _held_transactions, _unprovided, _parsed_overrides, _annotations, _places)
+    rules = (
+        _cycles,
+        _captives,
+        _held_transactions,
+        _unprovided,
+        _parsed_overrides,
+        _annotations,
+        _places,
+    )
     return list(dict.fromkeys(fault for rule in rules for fault in rule(graph)))
 
 
@@ -43,27 +53,84 @@ def _cycles(graph: Graph) -> Iterator[Fault]:
                 waiting.extend((use.target, False) for use in graph.nodes[target].uses)
 
 
+_RANK: Final[Mapping[Lives, int]] = MappingProxyType(
+    {"function": 0, "request": 1, "call": 1, "session": 2, "keyed": 2, "application": 3, "singleton": 4}
+)
+_SPAN: Final[Mapping[Lives, str]] = MappingProxyType(
+    {
+        "function": "one request",
+        "request": "one request",
+        "session": "one session",
+        "keyed": "one key",
+        "application": "the application",
+        "singleton": "the event loop",
+    }
+)
+
+
 def _captives(graph: Graph) -> Iterator[Fault]:
-    """A long-lived thing would keep the first request's short-lived one for good."""
-    for target in graph.long_lived():
-        for use in graph.nodes[target].uses:
-            if use.lives in {"request", "function"}:
-                yield _fault(
-                    "captive",
-                    target,
-                    f"{name_of(target)} lives as long as the application and would hold {name_of(use.target)}, "
-                    f"which lives for one {_span(use.lives)}: make {name_of(target)} scope.request, "
-                    f"or {name_of(use.target)} scope.application",
-                )
+    """A long-lived thing would keep the first short-lived one that it is given for good."""
+    for holder, rank in _ranks(graph).items():
+        for use in graph.nodes[holder].named:
+            if use.lives == "call" or _RANK[use.lives] >= rank or _is_its_key(holder, use):
+                continue
+            name, lives = name_of(use.target), use.lives
+            span = next(_SPAN[known] for known, value in _RANK.items() if value == rank and known != "call")
+            yield _fault(
+                "captive",
+                holder,
+                f"{name_of(holder)} lives as long as {span} and would hold {name}, which lives for {_SPAN[lives]}: "
+                f"give {name_of(holder)} a shorter scope, or {name} a longer one",
+            )
+        yield from _foreign_keys(graph, holder)
 
 
-def _span(lives: Lives) -> str:
-    return "call" if lives == "function" else "request"
+def _ranks(graph: Graph) -> dict[Dependency, int]:
+    """Rank what outlives a request; a plain function beneath it lives as long."""
+    ranks: dict[Dependency, int] = {}
+    waiting: list[tuple[Dependency, int]] = [
+        (target, _RANK[target.lifetime]) for target in graph.providers() if _RANK[target.lifetime] > 1
+    ]
+    waiting.extend((use.target, _RANK[use.lives]) for use in graph.uses() if use.is_long_lived and _stands_in(use))
+    while waiting:
+        target, rank = waiting.pop()
+        if ranks.get(target, 0) >= rank:
+            continue
+        ranks[target] = rank
+        waiting.extend(
+            (use.target, rank)
+            for use in graph.nodes[target].uses
+            if use.lives == "call" and not _is_its_key(target, use)
+        )
+    return ranks
+
+
+def _stands_in(use: Use) -> bool:
+    return not isinstance(use.target, Provider) and isinstance(use.holder, Provider)
+
+
+def _is_its_key(holder: Dependency, use: Use) -> bool:
+    keyed = holder.options.keyed if isinstance(holder, Provider) else None
+    return keyed is not None and keyed.by in {use.target, use.replaced}
+
+
+def _foreign_keys(graph: Graph, holder: Dependency) -> Iterator[Fault]:
+    """What is kept by one key cannot hold what is kept by another: it would keep the first one's for good."""
+    keyed = holder.options.keyed if isinstance(holder, Provider) else None
+    for use in graph.nodes[holder].uses if keyed is not None else ():
+        other = use.target.options.keyed if isinstance(use.target, Provider) else None
+        if keyed is not None and other is not None and other.by is not keyed.by:
+            yield _fault(
+                "captive",
+                holder,
+                f"{name_of(holder)} is kept by {name_of(keyed.by)} and would hold {name_of(use.target)}, which is kept "
+                f"by {name_of(other.by)}: keep both by the same dependency",
+            )
 
 
 def _held_transactions(graph: Graph) -> Iterator[Fault]:
     """What closes after the response must not use at its closing what closed before it."""
-    short = [use for use in graph.uses() if use.lives in {"request", "call"} and use.scope != "function"]
+    short = [use for use in graph.uses() if _RANK[use.lives] == 1 and use.scope != "function"]
     for use in {use.target: use for use in short if closes(use.target)}.values():
         for held in _function_scoped_beneath(graph, use.target):
             yield _fault(
@@ -79,7 +146,7 @@ def _function_scoped_beneath(graph: Graph, holder: Dependency) -> Iterator[Depen
     waiting = [*graph.nodes[holder].uses]
     while waiting:
         use = waiting.pop()
-        if use.target in seen or use.lives == "application":
+        if use.target in seen or _RANK[use.lives] > 1:
             continue
         seen.add(use.target)
         if closes(use.target) and (use.lives == "function" or use.scope == "function"):
@@ -88,9 +155,9 @@ def _function_scoped_beneath(graph: Graph, holder: Dependency) -> Iterator[Depen
 
 
 def _unprovided(graph: Graph) -> Iterator[Fault]:
-    long_lived = graph.long_lived()
+    ranks = _ranks(graph)
     for node in graph.nodes.values():
-        in_request = node.target not in long_lived
+        in_request = node.target not in ranks
         if in_request and not isinstance(node.target, Provider):
             continue  # FastAPI judges its own functions when their routes are declared
         for need in node.needs:
@@ -102,24 +169,24 @@ def _nothing_provides(node: Node, need: Need, *, in_request: bool) -> str:
     name = name_of(node.target)
     if in_request or need.asks is Asks.NOTHING:
         return f"nothing provides {need.name!r} of {name}: give it a default, {need.name} = provided(...)"
-    what = "a connection" if need.asks is Asks.CONNECTION else "a request"
+    what = "connection" if need.asks is Asks.CONNECTION else "request"
     return (
-        f"nothing provides {need.name!r} of {name}: it opens with the application, where there is no {what.split()[1]} "
-        f"to take it from; give it a default, {need.name} = provided(...), or make {name} scope.request"
+        f"nothing provides {need.name!r} of {name}: it outlives every {what} it could be taken from; "
+        f"give it a default, {need.name} = provided(...), or make {name} scope.request"
     )
 
 
 def _parsed_overrides(graph: Graph) -> Iterator[Fault]:
     """Beneath a provider that heykit resolves, nothing can be parsed from the request."""
     for use in graph.uses():
-        if use.replaced is None or isinstance(use.target, Provider) or not isinstance(use.holder, Provider):
+        if use.replaced is None or not isinstance(use.holder, Provider):
             continue
-        resolved_here = use.holder.lifetime == "application" or is_leaf(use.holder)
+        resolved_here = use.holder.is_long_lived or is_leaf(use.holder)
         if resolved_here and not graph.needs_no_request(use.target):
             yield _fault(
                 "override",
                 use.target,
-                f"{name_of(use.target)} stands in for {use.replaced.__name__} beneath {use.holder.__name__} and needs "
+                f"{name_of(use.target)} stands in for {name_of(use.replaced)} beneath {use.holder.__name__} and needs "
                 f"what only FastAPI can parse: override {use.holder.__name__} instead",
             )
 
@@ -139,6 +206,18 @@ def _annotations(graph: Graph) -> Iterator[Fault]:
             )
 
 
+def short_roots(providers: Iterable[Provider[object]]) -> Iterator[Fault]:
+    """A lifespan opens what lives long, and nothing else."""
+    for provider in providers:
+        if not provider.is_long_lived:
+            yield _fault(
+                "root",
+                provider,
+                f"{provider.__name__} is named in lifespan_with(...) and lives for {_SPAN[provider.lifetime]}: leave "
+                "it out, or make it scope.application",
+            )
+
+
 def _places(graph: Graph) -> Iterator[Fault]:
     """One instance a lifetime, closed when the provider says: neither can be chosen at the place of use."""
     for use in graph.uses():
@@ -151,6 +230,13 @@ def _places(graph: Graph) -> Iterator[Fault]:
                 use.holder,
                 f"{use.parameter!r} of {name_of(use.holder)} asks for {name} with use_cache=False, but a provider "
                 "gives one instance a lifetime: leave it out, or depend on a plain function",
+            )
+        if use.max_concurrency is not None:
+            yield _fault(
+                "place",
+                use.holder,
+                f"{use.parameter!r} of {name_of(use.holder)} asks for {name} with max_concurrency=, which a provider "
+                "does not know: take a limiter inside its factory",
             )
         if use.scope is not None:
             yield _fault(

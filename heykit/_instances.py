@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import anyio
 from fastapi.requests import HTTPConnection
 
+from heykit._life import Life, Own, Spawn
 from heykit._needs import Dependency, name_of, place_of
-from heykit.errors import NotOpen, OverrideError, Unavailable
+from heykit.errors import NotOpen, Unavailable
+
+if TYPE_CHECKING:
+    from heykit._pool import Entry, Pool
 
 Overrides: TypeAlias = Mapping[Callable[..., object], Callable[..., object]]
-State: TypeAlias = Literal["opening", "open", "fallback", "failed", "closed"]
+State: TypeAlias = Literal["lazy", "opening", "open", "fallback", "failed", "closed"]
 
 # The one key under which an application's instances live, in the lifespan's state and in `app.state`.
 STATE_KEY = "heykit"
@@ -21,19 +25,20 @@ STATE_KEY = "heykit"
 class Instance:
     """One long-lived value: who gives it, how far it is, and how to end it."""
 
-    def __init__(self, target: Dependency, dependencies: tuple[Instance, ...]) -> None:
+    def __init__(self, target: Dependency, beneath: tuple[Dependency, ...], *, scope: str, shared: bool) -> None:
         self.target = target
-        self.serving = target  # or its fallback
-        self.dependencies = dependencies
-        self.state: State = "opening"
+        self.beneath = beneath
+        self.scope = scope
+        self.shared = shared  # with other applications: a singleton
+        self.state: State = "lazy"
         self.value: object | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.open_seconds = 0.0
         self.abandoned = False  # a sibling failed: do not begin to open
+        self.life = Life()
         self.settled = anyio.Event()  # it is open, or it never will be
         self.stop = anyio.Event()
         self.ended = anyio.Event()
-        self.scope = anyio.CancelScope()
 
     @property
     def name(self) -> str:
@@ -47,15 +52,30 @@ class Instance:
         file, line = place_of(getattr(self.target, "factory", self.target))
         return f"{self.name} ({file}:{line})"
 
+    def abandon(self) -> None:
+        self.abandoned = True
+        self.life.abandon()
+
+    def end(self) -> None:
+        self.stop.set()
+        self.life.end()
+        if self.state != "open":
+            self.life.abandon()  # it is only being tried again beside its fallback
+
 
 class Instances:
-    """Every long-lived value of an application, by what gives it, in the order of opening."""
+    """Every long-lived value of an application, by what gives it, in the order of declaration."""
 
     def __init__(self, overrides: Overrides) -> None:
         self.overrides: Overrides = dict(overrides)
         self.values: dict[Dependency, object] = {}
-        self.short_lived: dict[str, str] = {}  # names and scopes of what requests open
+        self.pools: dict[Dependency, Pool] = {}  # of keyed providers, each from its first use
+        self.kept: list[Entry] = []  # what those hold open, in order of opening
+        self.short_lived: dict[Dependency, str] = {}  # the scope of what requests open
+        self.running_in: object = None  # the task of the lifespan that opened it
+        self.spawn: Spawn = _nothing_runs
         self._instances: dict[Dependency, Instance] = {}
+        self._want: dict[Dependency, Callable[[Instance], Instance]] = {}
 
     def __iter__(self) -> Iterator[Instance]:
         return iter(self._instances.values())
@@ -66,43 +86,43 @@ class Instances:
     def get(self, target: Dependency) -> Instance | None:
         return self._instances.get(target)
 
-    def add(self, instance: Instance) -> None:
+    def add(self, instance: Instance, want: Callable[[Instance], Instance]) -> None:
+        """Add an instance; `want` opens it if it is lazy and not open, and gives the one to wait for."""
         self._instances[instance.target] = instance
+        self._want[instance.target] = want
 
     def discard(self, instance: Instance) -> None:
-        self._instances.pop(instance.target, None)
+        if self._instances.get(instance.target) is instance:
+            del self._instances[instance.target]
+            del self._want[instance.target]
         self.values.pop(instance.target, None)
 
-    def value(self, provider: Dependency) -> object:
-        """Give the open value of a provider.
+    def target(self, provider: Dependency) -> Dependency:
+        return self.overrides.get(provider, provider) if self.overrides else provider
 
-        Raises `Unavailable` where it has failed meanwhile and `NotOpen` where nothing has opened it.
+    async def obtain(self, provider: Dependency) -> object:
+        """Give the value of a provider, which is opened first if it is lazy.
+
+        Raises `Unavailable` where it has failed and `NotOpen` where nothing opens it.
         """
-        target = self.overrides.get(provider, provider) if self.overrides else provider
+        target = self.target(provider)
         try:
             return self.values[target]
         except KeyError:
-            raise self._missing(provider, target) from None
+            instance = self._instances.get(target)
+        if instance is not None:
+            waited = self._want[target](instance)
+            await waited.settled.wait()
+            if target in self.values:
+                return self.values[target]
+            instance = waited
+        raise self._missing(provider, instance)
 
-    def require_unreplaced(self, target: Dependency, overrides: Overrides) -> None:
-        """Refuse an open value that was built on something overridden since: half a fake is worse than none."""
-        holder = self._instances.get(self.overrides.get(target, target))
-        waiting = [holder] if holder is not None else []
-        while waiting:
-            instance = waiting.pop()
-            waiting.extend(instance.dependencies)
-            replacement = overrides.get(instance.target, instance.target)
-            if replacement is not instance.target:
-                raise OverrideError(
-                    f"{name_of(target)} is open and was built on {instance.name}, which was overridden since by "
-                    f"{name_of(replacement)}: set the override before the application starts, or override "
-                    f"{name_of(target)} too"
-                )
-
-    def _missing(self, provider: Dependency, target: Dependency) -> Exception:
-        instance = self._instances.get(target)
+    def _missing(self, provider: Dependency, instance: Instance | None) -> Exception:
         if instance is not None and instance.state == "failed":
-            return Unavailable(f"{instance.name} has failed and does not serve: see its health", retry_after=5)
+            refusal = Unavailable(f"{instance.name} has failed and does not serve: see its health", retry_after=5)
+            refusal.__cause__ = instance.error
+            return refusal
         if instance is not None:
             return NotOpen(f"{instance.name} is {instance.state}: it was asked for after its application had ended")
         file, line = place_of(getattr(provider, "factory", provider))
@@ -112,16 +132,35 @@ class Instances:
         )
 
 
+def _nothing_runs(_: Own) -> None:
+    raise NotOpen("no lifespan is running that could open it")
+
+
 def instances_of(connection: HTTPConnection) -> Instances:
     """Find the instances of the application that serves a connection.
 
     Raises `NotOpen` where no lifespan of heykit runs.
     """
+    found = instances_if_running(connection)
+    return found if found is not None else instances_in(None)
+
+
+def instances_if_running(connection: HTTPConnection) -> Instances | None:
+    """Find them, or nothing."""
     state = connection.scope.get("state")
     found = state.get(STATE_KEY) if isinstance(state, dict) else None
     if found is None:
         # Some servers do not hand the lifespan's state on; a user's own lifespan may not either.
         found = getattr(getattr(connection.scope.get("app"), "state", None), STATE_KEY, None)
+    return cast("Instances | None", found)
+
+
+def instances_in(app: object) -> Instances:
+    """Find the instances of an application itself.
+
+    Raises `NotOpen` where no lifespan of heykit runs.
+    """
+    found = getattr(getattr(app, "state", None), STATE_KEY, None)
     if found is None:
         raise NotOpen(
             "this application's lifespan is not running: give it one, FastAPI(lifespan=heykit.lifespan), "

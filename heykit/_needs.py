@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, cast, get_args, get_origin
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from fastapi import BackgroundTasks, Request, Response, WebSocket, params
 from fastapi.requests import HTTPConnection
@@ -62,6 +62,8 @@ def signature_of(factory: Dependency) -> inspect.Signature:
     """
     try:
         return inspect.signature(factory, eval_str=True)
+    except ValueError:
+        return inspect.Signature()  # of a class or function in C nobody knows the parameters
     except NameError:
         names = getattr(inspect.unwrap(factory), "__globals__", {})
         signature = inspect.signature(factory)
@@ -114,10 +116,18 @@ def _need(parameter: inspect.Parameter) -> Need:
 
 
 def _without_annotated(annotation: object) -> tuple[object, tuple[object, ...]]:
+    annotation = unaliased(annotation)
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         return inner, tuple(metadata)
     return annotation, ()
+
+
+def unaliased(annotation: object) -> object:
+    """Look through `type Name = ...` (PEP 695)."""
+    while type(annotation).__name__ == "TypeAliasType":
+        annotation = cast("Any", annotation).__value__
+    return annotation
 
 
 def _marker(default: object, metadata: tuple[object, ...]) -> params.Depends | None:

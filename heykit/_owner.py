@@ -1,182 +1,297 @@
-"""One task owns one long-lived thing, from its opening to its closing.
-
-Cancel scopes and task groups must be left in the task that entered them, so nobody else may close what a task opened.
-An owner keeps its own failure to itself: it marks it, and never cancels a sibling.
-"""
+"""Opening what lives as long as an application: each thing owned by one task, which keeps its failure to itself."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import anyio
+from anyio.abc import TaskGroup
 
 from heykit._instances import Instance, Instances
+from heykit._life import End, Life, Limits, Own
 from heykit._needs import Dependency, name_of, needs_of
 from heykit._provider import Options, Provider, entering
-from heykit.errors import ShutdownError, StartupError
+from heykit._singletons import held_singleton
+from heykit.errors import NotOpen, ShutdownError, StartupError
+from heykit.resilience import Retry, pauses
 
 logger = logging.getLogger("heykit.lifetime")
 
+# How often a thing whose fallback serves is tried again: seconds, doubled up to the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+
 
 @asynccontextmanager
-async def opening(targets: Sequence[tuple[Dependency, Sequence[Dependency]]], into: Instances) -> AsyncGenerator[None]:
-    """Open targets, each after those it names, side by side; close them in reverse order of opening.
+async def opening(found: Sequence[Instance], eager: Iterable[Dependency], into: Instances) -> AsyncGenerator[None]:
+    """Open instances, each after those it names, side by side; close them in reverse order of opening.
 
-    Raises `StartupError` from the first failure, after closing what was open, and `ShutdownError` for what failed to
-    close.
+    Lazy ones open when somebody obtains them. Raises `StartupError` from the first failure, after closing what was
+    open, and `ShutdownError` for what failed to close.
     """
-    ours = [_instance(target, beneath, into) for target, beneath in targets if target not in into]
-    opened: list[Instance] = []
-    body: Exception | None = None
+    ours = [instance for instance in found if instance.target not in into]
+    body: BaseException | None = None
     # What an exception group would wrap is raised after it: the person who reads it needs the one cause.
-    async with anyio.create_task_group() as owners:
+    async with anyio.create_task_group() as tasks:
+        owners = _Owners(into, tasks)
         try:
-            for instance in ours:
-                owners.start_soon(_own, instance, into, opened, name=f"heykit owner of {instance.name}")
-            await _all_settled(ours)
-            if all(instance.serves for instance in ours):
+            await owners.open(ours, set(eager))
+            if not owners.failures:
+                owners.serving = True
                 yield
-        except Exception as error:  # noqa: BLE001 - raised below, outside the group
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised below, outside the group
             body = error
         finally:
-            with anyio.CancelScope(shield=True):
-                await _close(ours, opened)
+            await owners.close(ours)
     for instance in ours:
         into.discard(instance)
-    _raise_first(ours, opened, body)
-
-
-def _instance(target: Dependency, beneath: Sequence[Dependency], into: Instances) -> Instance:
-    instance = Instance(target, tuple(found for found in map(into.get, beneath) if found is not None))
-    into.add(instance)
-    return instance
-
-
-async def _all_settled(instances: Sequence[Instance]) -> None:
-    for instance in instances:
-        await instance.settled.wait()
-
-
-async def _close(ours: Sequence[Instance], opened: Sequence[Instance]) -> None:
-    _abandon(ours)
-    await _all_settled(ours)
-    for instance in reversed(opened):
-        instance.stop.set()
-        await instance.ended.wait()
-
-
-def _abandon(instances: Sequence[Instance]) -> None:
-    for instance in instances:
-        if instance.state == "opening":
-            instance.abandoned = True
-            instance.scope.cancel()
-
-
-def _raise_first(ours: Sequence[Instance], opened: Sequence[Instance], body: Exception | None) -> None:
-    failed = [instance for instance in ours if instance.error is not None]
-    for instance in failed:
-        if instance not in opened and body is None:
-            assert instance.error is not None
-            raise StartupError(
-                f"{instance.describe()} could not be opened: {_said(instance.error)}"
-            ) from instance.error
     if body is not None:
         raise body
-    unclosed = [instance for instance in failed if instance.state == "closed"]
-    if unclosed:
-        names = ", ".join(instance.name for instance in unclosed)
-        errors = [instance.error for instance in unclosed if instance.error is not None]
-        raise ShutdownError(f"not everything could be closed: {names}", errors) from errors[0]
+    if not owners.serving and owners.failures:
+        raise _startup_error(owners.failures[0])
+    if owners.unclosed:
+        raise _shutdown_error(owners.unclosed)
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _startup_error(failed: Instance) -> StartupError:
+    said = f"{type(failed.error).__name__}: {failed.error}".removesuffix(": ")
+    error = StartupError(f"{failed.describe()} could not be opened: {said}")
+    error.__cause__ = failed.error
+    return error
 
 
-async def _own(instance: Instance, instances: Instances, opened: list[Instance]) -> None:
-    # Shielded for life: an outer cancellation reaches the lifespan, which closes its things in order.
-    with anyio.CancelScope(shield=True):
+def _shutdown_error(unclosed: Sequence[tuple[Instance, BaseException]]) -> ShutdownError:
+    names = ", ".join(instance.name for instance, _ in unclosed)
+    errors = [error for _, error in unclosed if isinstance(error, Exception)]
+    error = ShutdownError(f"not everything could be closed: {names}", errors)
+    error.__cause__ = unclosed[0][1]
+    return error
+
+
+class _Owners:
+    """The tasks that own one lifespan's instances, and what became of them."""
+
+    def __init__(self, instances: Instances, tasks: TaskGroup) -> None:
+        self.serving = False
+        self.failures: list[Instance] = []  # that ended the start, in order
+        self.unclosed: list[tuple[Instance, BaseException]] = []
+        self._instances = instances
+        self._tasks = tasks
+        self._opened: list[Instance] = []
+        self._eager: set[Dependency] = set()
+        # Whoever asks for a lazy thing must not be the parent of its task: the thing would inherit their context.
+        self._orders, self._ordered = anyio.create_memory_object_stream[Own](math.inf)
+
+    async def open(self, ours: Sequence[Instance], eager: set[Dependency]) -> None:
+        self._eager = eager
+        if not self._instances.pools:
+            self._instances.spawn = self.spawn
+        for instance in ours:
+            self._instances.add(instance, self._want)
+        self._tasks.start_soon(self._take_orders)
+        first = [instance for instance in ours if instance.target in eager]
+        for instance in first:
+            instance.state = "opening"
+            self._tasks.start_soon(self._own, instance, name=f"heykit owner of {instance.name}")
+        for instance in first:
+            await instance.settled.wait()
+
+    def spawn(self, own: Own) -> None:
+        """Start a task of the lifespan; raises `NotOpen` once it is over."""
         try:
-            await _all_settled(instance.dependencies)
-            if all(dependency.serves for dependency in instance.dependencies):
-                await _live(instance, instances, opened)
-            if instance.error is not None and instance not in opened:
-                await _fall_back(instance, instances, opened)
-        finally:
+            self._orders.send_nowait(own)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            raise NotOpen("this application has ended: nothing is opened any more") from None
+
+    async def _take_orders(self) -> None:
+        with anyio.CancelScope(shield=True):
+            async with self._ordered:
+                async for own in self._ordered:
+                    self._tasks.start_soon(own)
+
+    def _want(self, instance: Instance) -> Instance:
+        if instance.state == "failed" and instance.target not in self._eager:
+            renewed = Instance(instance.target, instance.beneath, scope=instance.scope, shared=instance.shared)
+            self._instances.add(renewed, self._want)
+            instance = renewed
+        if instance.state == "lazy":
+            self.spawn(partial(self._own, instance))
+            instance.state = "opening"
+        return instance
+
+    async def close(self, ours: Sequence[Instance]) -> None:
+        """Close in order, whatever reaches the task that asks for it meanwhile."""
+        done = anyio.Event()
+        self._tasks.start_soon(self._close_in_order, ours, done)
+        cancelled: BaseException | None = None
+        with anyio.CancelScope(shield=True):
+            while not done.is_set():
+                try:
+                    await done.wait()
+                except anyio.get_cancelled_exc_class() as error:  # from outside anyio: remembered, not obeyed
+                    cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    async def _close_in_order(self, ours: Sequence[Instance], done: anyio.Event) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._orders.aclose()
+            for pool in [*self._instances.pools.values()]:
+                await pool.close()
+            self._abandon(ours)
+            for instance in ours:
+                if instance.state == "opening":
+                    await instance.settled.wait()
+            for instance in reversed(self._opened):
+                instance.end()
+                await instance.ended.wait()
+            done.set()
+
+    def _abandon(self, instances: Iterable[Instance]) -> None:
+        for instance in instances:
             if instance.state == "opening":
-                instance.state = "closed" if instance.error is None else "failed"
-            instances.values.pop(instance.target, None)
-            instance.settled.set()
-            instance.ended.set()
+                instance.abandon()
 
+    async def _own(self, instance: Instance) -> None:
+        # Shielded for life: an outer cancellation reaches the lifespan, which closes its things in order.
+        with anyio.CancelScope(shield=True):
+            try:
+                if await self._beneath_serves(instance):
+                    await self._keep(instance)
+            finally:
+                self._instances.values.pop(instance.target, None)
+                if instance.state == "opening":
+                    instance.state = "closed"
+                instance.settled.set()
+                instance.ended.set()
 
-async def _fall_back(instance: Instance, instances: Instances, opened: list[Instance]) -> None:
-    fallback = _options(instance.target).fallback
-    if fallback is not None and not instance.abandoned:
-        logger.warning(
-            "%s could not be opened; %s serves instead", instance.describe(), name_of(fallback), exc_info=instance.error
-        )
-        instance.serving = instances.overrides.get(fallback, fallback)
-        await _live(instance, instances, opened)
-    if instance not in opened:
-        _abandon(list(instances))
+    async def _beneath_serves(self, instance: Instance) -> bool:
+        for target in instance.beneath:
+            below = self._instances.get(target)
+            if below is not None:
+                below = self._want(below) if below.state in {"lazy", "failed"} else below
+                await below.settled.wait()
+                if not below.serves:
+                    instance.error = below.error
+                    instance.state = "failed" if self.serving else "opening"
+                    return False
+        return True
 
+    async def _keep(self, instance: Instance) -> None:
+        """Hold it open until asked to end; where it cannot be, on its fallback, and try again now and then."""
+        pause = _FIRST_PAUSE
+        while True:
+            end = await self._attempts(instance)
+            if end.how in {"closed", "given up"}:
+                instance.state = "closed"
+                return
+            if end.how == "not closed":
+                self._not_closed(instance, end)
+                return
+            if not await self._falls_back(instance, end):
+                return
+            with anyio.move_on_after(pause):
+                await instance.stop.wait()
+            if instance.stop.is_set():
+                instance.state = "closed"
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-async def _live(instance: Instance, instances: Instances, opened: list[Instance]) -> None:
-    if instance.abandoned:
-        return
-    with anyio.CancelScope() as instance.scope:
+    def _not_closed(self, instance: Instance, end: End) -> None:
+        instance.state = "closed"
+        assert end.error is not None
+        logger.error("%s could not be closed", instance.describe(), exc_info=end.error)
+        self.unclosed.append((instance, end.error))
+
+    async def _falls_back(self, instance: Instance, end: End) -> bool:
+        """Serve the fallback; without one it has failed."""
+        instance.error = end.error
+        if end.how == "failed":
+            instance.state = "failed"  # until something else serves
+            self._instances.values.pop(instance.target, None)
+            logger.error("%s failed while serving", instance.describe(), exc_info=end.error)
+        fallback = _options(instance.target).fallback
+        if fallback is None:
+            self._fail(instance)
+            return False
         try:
-            await _open_and_close(instance, instances, opened)
-        except Exception as error:  # noqa: BLE001 - a sibling and the server go on; it is marked, logged, raised at the end
-            _failed(instance, error)
-    if instance.scope.cancelled_caught and anyio.current_time() >= instance.scope.deadline:
-        doing = "close" if instance.state == "closed" else "open"
-        limit = _options(instance.serving).timeout
-        _failed(
-            instance, TimeoutError(f"it took more than {limit:g} s to {doing}; its provider's timeout= sets the limit")
-        )
+            value = await self._instances.obtain(fallback)
+        except Exception as error:  # noqa: BLE001 - whatever it is, neither serves
+            instance.error = error.__cause__ or error
+            self._fail(instance)
+            return False
+        if instance.state != "fallback":
+            logger.warning(
+                "%s is away; %s serves instead", instance.describe(), name_of(fallback), exc_info=instance.error
+            )
+        self._publish(instance, value, "fallback")
+        return True
 
+    def _fail(self, instance: Instance) -> None:
+        instance.state = "failed"
+        self._instances.values.pop(instance.target, None)
+        if not self.serving and instance.target in self._eager:
+            self.failures.append(instance)
+            self._abandon(self._instances)
 
-async def _open_and_close(instance: Instance, instances: Instances, opened: list[Instance]) -> None:
-    options = _options(instance.serving)
-    started = anyio.current_time()
-    instance.scope.deadline = started + options.timeout
-    async with AsyncExitStack() as stack:
-        instance.value = await _enter(instance.serving, instances, stack)
-        instance.scope.deadline = math.inf
-        instance.open_seconds = anyio.current_time() - started
-        instance.state = "open" if instance.serving is instance.target else "fallback"
-        instances.values[instance.target] = instance.value
-        opened.append(instance)
+    async def _attempts(self, instance: Instance) -> End:
+        """Open it, as often as its policy says and within its time limit; tell how that life ended."""
+        options = _options(instance.target)
+        policy = options.retry or Retry(attempts=1)
+        until = anyio.current_time() + min(options.timeout, policy.deadline if options.retry else math.inf)
+        for number, pause in enumerate((*pauses(policy), None), start=1):
+            end = await self._one_life(instance, Limits(until - anyio.current_time(), options.timeout, options.timeout))
+            if pause is None or end.how != "not opened" or not _is_worth(policy, end, until - pause):
+                return end
+            logger.warning(
+                "attempt %d of %d to open %s failed; again in %.2f s",
+                number, policy.attempts, instance.describe(), pause, exc_info=end.error,
+            )  # fmt: skip
+            with anyio.move_on_after(pause):
+                await instance.stop.wait()
+        raise AssertionError("the last attempt has no pause")
+
+    async def _one_life(self, instance: Instance, limits: Limits) -> End:
+        started = anyio.current_time()
+
+        def opened(value: object) -> None:
+            instance.open_seconds = anyio.current_time() - started
+            instance.error = None
+            self._publish(instance, value, "open")
+
+        instance.life = Life()
+        if instance.abandoned or instance.stop.is_set():
+            instance.life.abandon()
+        return await instance.life.live(partial(self._enter, instance), opened, limits)
+
+    def _publish(self, instance: Instance, value: object, state: str) -> None:
+        instance.value = value
+        instance.state = "open" if state == "open" else "fallback"
+        self._instances.values[instance.target] = value
+        if instance not in self._opened:
+            self._opened.append(instance)
         instance.settled.set()
-        await instance.stop.wait()
-        instance.state, instance.error = "closed", None
-        instances.values.pop(instance.target, None)
-        instance.scope.deadline = anyio.current_time() + options.timeout
-    if instance.state != "closed":
-        _failed(instance, RuntimeError("it ended by itself while the application was running"))
 
-
-async def _enter(target: Dependency, instances: Instances, stack: AsyncExitStack) -> object:
-    needs = target.needs if isinstance(target, Provider) else needs_of(target)
-    arguments = {need.name: instances.value(need.dependency) for need in needs if need.dependency is not None}
-    enter = target.enter if isinstance(target, Provider) else entering(target)
-    return await enter(arguments, stack)
+    async def _enter(self, instance: Instance, stack: AsyncExitStack) -> object:
+        target = instance.target
+        if instance.shared and isinstance(target, Provider):
+            return await stack.enter_async_context(held_singleton(target))
+        needs = target.needs if isinstance(target, Provider) else needs_of(target)
+        arguments: Mapping[str, object] = {
+            need.name: await self._instances.obtain(need.dependency) for need in needs if need.dependency is not None
+        }
+        enter = target.enter if isinstance(target, Provider) else entering(target)
+        return await enter(arguments, stack)
 
 
 def _options(target: Dependency) -> Options:
     return target.options if isinstance(target, Provider) else Options()
 
 
-def _failed(instance: Instance, error: Exception) -> None:
-    instance.error = error
-    if instance.state == "closed":
-        logger.error("%s could not be closed", instance.describe(), exc_info=error)
-        return
-    if instance.serves:
-        logger.error("%s failed while serving; the rest goes on", instance.describe(), exc_info=error)
-        instance.state = "failed"
+def _is_worth(policy: Retry, end: End, latest: float) -> bool:
+    return isinstance(end.error, Exception) and policy.is_worth(end.error) and anyio.current_time() < latest

@@ -14,11 +14,12 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.requests import HTTPConnection
 
 from heykit._needs import Dependency, Need, name_of, needs_of
+from heykit.resilience import Retry
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-Lifetime: TypeAlias = Literal["application", "request", "function"]
+Lifetime: TypeAlias = Literal["singleton", "application", "keyed", "session", "request", "function"]
 Arguments: TypeAlias = Mapping[str, object]
 Enter: TypeAlias = Callable[[Arguments, AsyncExitStack], Awaitable[object]]
 
@@ -31,11 +32,23 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Keyed:
+    """One instance per value of `by`, closed after `idle` seconds without a holder; at most `limit` of them."""
+
+    by: Dependency
+    idle: float
+    limit: int
+
+
+@dataclass(frozen=True)
 class Options:
-    """How long a provider may take to open and to close (seconds), and what serves if it cannot open."""
+    """How a provider is opened. `timeout`: seconds to open, and again to close."""
 
     timeout: float = 30.0
+    lazy: bool = False
+    retry: Retry | None = None
     fallback: Provider[object] | None = None
+    keyed: Keyed | None = None
 
 
 class Provider(Generic[T_co]):
@@ -81,6 +94,11 @@ class Provider(Generic[T_co]):
     def __globals__(self) -> Mapping[str, object]:
         return cast("Mapping[str, object]", getattr(inspect.unwrap(self.factory), "__globals__", {}))
 
+    @property
+    def is_long_lived(self) -> bool:
+        """Whether its application opens it, once."""
+        return self.lifetime in {"application", "singleton"}
+
     @functools.cached_property
     def _seen(self) -> Seen:
         return self._seen_by(self)
@@ -104,20 +122,23 @@ def closes(dependency: Dependency) -> bool:
     """Tell whether a dependency, a provider or a plain function, is left open until its lifetime ends."""
     if isinstance(dependency, Provider):
         return dependency.closes
-    function = _call_of(dependency)
-    return inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
+    return _is(inspect.isasyncgenfunction, dependency) or _is(inspect.isgeneratorfunction, dependency)
 
 
 def entering(dependency: Dependency) -> Enter:
     """Choose how a dependency function is called, as FastAPI would: awaited, iterated, or run in a thread."""
-    function = _call_of(dependency)
-    if inspect.iscoroutinefunction(function):
+    if _is(inspect.isasyncgenfunction, dependency):
+        return _enter_managed(dependency)
+    if _is(inspect.iscoroutinefunction, dependency):
         return _enter_coroutine(dependency)
-    if inspect.isasyncgenfunction(function):
-        return _enter_generator(dependency)
-    if inspect.isgeneratorfunction(function):
+    if _is(inspect.isgeneratorfunction, dependency):
         return _enter_sync_generator(dependency)
     return _enter_sync(dependency)
+
+
+def _is(kind: Callable[[object], bool], dependency: Dependency) -> bool:
+    """FastAPI looks at a function, and through its decorators at the one within."""
+    return kind(_call_of(dependency)) or kind(_call_of(inspect.unwrap(_call_of(dependency))))
 
 
 def _call_of(dependency: Dependency) -> Dependency:
@@ -161,7 +182,8 @@ def _enter_sync_generator(dependency: Dependency) -> Enter:
 
 def _enter_sync(dependency: Dependency) -> Enter:
     async def enter(arguments: Arguments, _: AsyncExitStack) -> object:
-        return await to_thread.run_sync(lambda: dependency(**arguments))
+        made = await to_thread.run_sync(lambda: dependency(**arguments))
+        return await made if inspect.isawaitable(made) else made
 
     return enter
 

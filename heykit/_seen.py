@@ -15,55 +15,63 @@ from typing import Final, Literal, cast
 from fastapi import Depends, params
 from fastapi.requests import HTTPConnection
 
-from heykit._instances import Instances, Overrides, instances_of
-from heykit._needs import Asks, signature_of
-from heykit._plan import Plan, follow, memo_of, plan_of
-from heykit._provider import Provider, Seen
+from heykit._instances import Instances, Overrides, instances_if_running, instances_of
+from heykit._keyed import hold
+from heykit._needs import Asks, Dependency, signature_of
+from heykit._plan import Plan, follow, memo_of, plan_of, require_unreplaced
+from heykit._provider import Keyed, Provider, Seen
 
 _CONNECTION: Final = "connection"
 _VALUE: Final = "value"
+_KEY: Final = "heykit_key"
 _REQUEST_STACK: Final = "heykit_request_stack"
 _FUNCTION_STACK: Final = "heykit_function_stack"
 
 
 def seen(provider: Provider[object]) -> Seen:
     """Choose what FastAPI sees."""
-    if provider.lifetime == "application":
-        return Seen(_application_leaf(provider), _signature(_connection()))
+    if provider.is_long_lived:
+        return Seen(_long_lived_leaf(provider), _signature(_connection()))
     if is_leaf(provider):
         return _leaf(provider)
+    if provider.options.keyed is not None:
+        return _kept(provider, provider.options.keyed)
     return _factory(provider)
 
 
 def is_leaf(provider: Provider[object]) -> bool:
     """Tell whether heykit can resolve all that lies beneath: walked once, however many paths lead there."""
     walked: set[Provider[object]] = set()
-    waiting = [provider]
+    waiting: list[Dependency] = [provider]
     while waiting:
         current = waiting.pop()
-        if current in walked or current.lifetime == "application":
+        if not isinstance(current, Provider):
+            return False
+        if current in walked or current.is_long_lived:
             continue
         walked.add(current)
+        if current.options.keyed is not None:
+            waiting.append(current.options.keyed.by)
+            continue
         for need in current.needs:
             if need.asks in {Asks.REQUEST, Asks.DEFAULT} or isinstance(need.marker, params.Security):
                 return False
-            if need.dependency is None:
-                continue
-            if not isinstance(need.dependency, Provider):
-                return False
-            waiting.append(need.dependency)
+            if need.dependency is not None:
+                waiting.append(need.dependency)
     return True
 
 
-def _application_leaf(provider: Provider[object]) -> Callable[..., object]:
-    async def application(connection: HTTPConnection) -> object:
+def _long_lived_leaf(provider: Provider[object]) -> Callable[..., object]:
+    planned = _planned(provider)
+
+    async def long_lived(connection: HTTPConnection) -> object:
         instances = instances_of(connection)
         overrides = _overrides(connection)
-        if overrides:
-            instances.require_unreplaced(provider, overrides)
-        return instances.value(provider)
+        if overrides or instances.overrides:
+            planned(overrides, instances.overrides)  # refuses half a fake
+        return await instances.obtain(provider)
 
-    return application
+    return long_lived
 
 
 def _leaf(provider: Provider[object]) -> Seen:
@@ -86,7 +94,9 @@ def _planned(provider: Provider[object]) -> Planned:
     def planned(overrides: Overrides, started_with: Overrides) -> Plan:
         nonlocal last
         if last is None or last[0] != overrides or last[1] != started_with:
-            last = (dict(overrides), started_with, plan_of([(_VALUE, provider)], overrides, started_with))
+            plan = plan_of([(_VALUE, provider)], overrides, started_with)
+            require_unreplaced(plan, overrides, started_with)
+            last = (dict(overrides), started_with, plan)
         return last[2]
 
     return planned
@@ -98,27 +108,21 @@ async def _resolve(
     request_stack: AsyncExitStack | None = None,
     function_stack: AsyncExitStack | None = None,
 ) -> object:
-    instances = instances_of(connection)
     overrides = _overrides(connection)
-    plan = planned(overrides, instances.overrides)
-    if overrides:
-        require_unreplaced(plan, instances, overrides)
+    running = instances_if_running(connection)
+    plan = planned(overrides, overrides if running is None else running.overrides)
+    if running is None:
+        running = instances_of(connection) if plan.asks_application else Instances(overrides)
     # An override may leave something open where the original does not; then FastAPI's own stack takes it.
     found = await follow(
         plan,
         memo_of(connection),
-        instances,
+        running,
         connection,
         request_stack=request_stack or connection.scope["fastapi_inner_astack"],
         function_stack=function_stack or connection.scope["fastapi_function_astack"],
     )
     return found[_VALUE]
-
-
-def require_unreplaced(plan: Plan, instances: Instances, overrides: Overrides) -> None:
-    for source in (source for step in plan.steps for source in step.sources):
-        if source.application is not None:
-            instances.require_unreplaced(source.application, overrides)
 
 
 def _overrides(connection: HTTPConnection) -> Overrides:
@@ -168,12 +172,33 @@ def _factory(provider: Provider[object]) -> Seen:
     unknown = {need.name for need in provider.needs if need.asks in {Asks.NOTHING, Asks.FIXED}}
     parameters = [p for p in shown.parameters.values() if p.name not in unknown]
     if not provider.closes:
-        return Seen(provider.factory, _signature(*parameters))
+        return Seen(_awaiting(provider), _signature(*parameters))
     if provider.lifetime == "request":
         return Seen(_generating(provider), _signature(*parameters))
     # A stack of its own, opened last: what closes there closes before all that lies beneath.
     hidden = _hidden(_FUNCTION_STACK, "function")
     return Seen(_on_own_stack(provider), _signature(*parameters, hidden))
+
+
+def _awaiting(provider: Provider[object]) -> Callable[..., object]:
+    if inspect.isfunction(provider.factory):
+        return provider.factory
+
+    async def awaiting(**arguments: object) -> object:
+        return await cast("Callable[..., Awaitable[object]]", provider.factory)(**arguments)
+
+    return awaiting
+
+
+def _kept(provider: Provider[object], keyed: Keyed) -> Seen:
+    """Kept by the value of something FastAPI must resolve: it gives us the key."""
+
+    async def kept(connection: HTTPConnection, heykit_key: object) -> AsyncGenerator[object]:
+        async with AsyncExitStack() as stack:
+            yield await hold(instances_of(connection), provider, heykit_key, stack)
+
+    key = inspect.Parameter(_KEY, inspect.Parameter.KEYWORD_ONLY, default=Depends(keyed.by))
+    return Seen(kept, _signature(_connection(), key))
 
 
 def _generating(provider: Provider[object]) -> Callable[..., AsyncGenerator[object]]:

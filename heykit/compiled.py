@@ -11,27 +11,28 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from heykit._instances import Overrides, instances_of
+from heykit._instances import Instances, Overrides, instances_of
 from heykit._needs import Dependency, needs_of, signature_of
-from heykit._plan import Plan, follow, memo_of, plan_of
+from heykit._plan import Memo, Plan, follow, plan_of
 from heykit._provider import Provider
 from heykit._seen import is_leaf
 
 __all__ = ["CompiledRoute", "compiled"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _REQUEST: Final = "heykit_request"
@@ -60,9 +61,10 @@ class _CompiledRoute(APIRoute):
                 twin, sought = _twin_of(self, request), True
             if twin is None or not twin.fits(request):
                 return await native(request)
+            request.scope[_ENTERED] = False
             try:
                 return await twin.handler(request)
-            except RequestValidationError:
+            except Exception:
                 if request.scope.get(_ENTERED):
                     raise
                 # Nothing of the chain was opened yet: FastAPI settles which error comes first.
@@ -94,18 +96,24 @@ def _twin_of(route: APIRoute, request: Request) -> _Twin | None:
         return None
     context = contexts[0]
     dependant = cast("Dependant", context.dependant)
-    if not _is_plain_endpoint(dependant.call) or not all(map(_is_ours, dependant.dependencies)):
+    subs = dependant.dependencies
+    if not subs or not _is_plain_endpoint(dependant.call) or not all(map(_is_ours, subs)):
         return None
-    roots = [(sub.name or "", cast("Provider[object]", sub.call)) for sub in dependant.dependencies]
+    roots = [(sub.name or "", cast("Provider[object]", sub.call)) for sub in subs]
     plan = plan_of(roots, {}, {})
     endpoint = _resolving(cast("Dependency", dependant.call), plan)
     return _Twin(_made(context, route, endpoint).get_route_handler(), _chain(roots))
 
 
 def _is_plain_endpoint(endpoint: object) -> bool:
-    return inspect.isfunction(endpoint) and not (
-        inspect.isasyncgenfunction(endpoint) or inspect.isgeneratorfunction(endpoint)
-    )
+    """Tell whether it is called and gives a response; of one that is decorated FastAPI knows more."""
+    if (
+        not inspect.isfunction(endpoint)
+        or inspect.isasyncgenfunction(endpoint)
+        or inspect.isgeneratorfunction(endpoint)
+    ):
+        return False
+    return not hasattr(endpoint, "__wrapped__")
 
 
 def _is_ours(sub: Dependant) -> bool:
@@ -113,7 +121,7 @@ def _is_ours(sub: Dependant) -> bool:
     provider = sub.call
     if not isinstance(provider, Provider) or not sub.use_cache or sub.own_oauth_scopes or sub.concurrency is not None:
         return False
-    return sub.scope is None and (provider.lifetime == "application" or is_leaf(provider))
+    return sub.scope is None and (provider.is_long_lived or is_leaf(provider))
 
 
 def _chain(roots: list[tuple[str, Provider[object]]]) -> frozenset[Dependency]:
@@ -126,6 +134,8 @@ def _chain(roots: list[tuple[str, Provider[object]]]) -> frozenset[Dependency]:
             found.add(target)
             needs = target.needs if isinstance(target, Provider) else needs_of(target)
             waiting.extend(need.dependency for need in needs if need.dependency is not None)
+            if isinstance(target, Provider) and target.options.keyed is not None:
+                waiting.append(target.options.keyed.by)
     return frozenset(found)
 
 
@@ -153,34 +163,35 @@ def _resolving(endpoint: Dependency, plan: Plan) -> Dependency:
     """Wrap an endpoint: its dependencies are opened here, the parameters it parses stay FastAPI's."""
     given = {source.name for source in plan.results}
     kept = [p for p in signature_of(endpoint).parameters.values() if p.name not in given]
+    # FastAPI fills one parameter with the request: where the endpoint has it, it is read there.
+    named = [p.name for p in kept if isinstance(p.annotation, type) and issubclass(p.annotation, Request)]
     call = _calling(endpoint)
-    shielding = any(step.closes for step in plan.steps)
 
     @functools.wraps(endpoint)
     async def resolving(**values: object) -> object:
-        request = cast("Request", values.pop(_REQUEST))
+        request = cast("Request", values[named[-1]] if named else values.pop(_REQUEST))
         request.scope[_ENTERED] = True
-        request_stack = cast("AsyncExitStack", request.scope["fastapi_inner_astack"])
-        function_stack = cast("AsyncExitStack", request.scope["fastapi_function_astack"])
-        if shielding:
-            cleanup = request_stack.enter_context(CancelScope())
-            request_stack = _shielded(request_stack, cleanup)
-            function_stack = _shielded(function_stack, cleanup)
-        found = await follow(
-            plan,
-            memo_of(request),
-            instances_of(request),
-            request,
-            request_stack=request_stack,
-            function_stack=function_stack,
-        )
+        memo: Memo = {}
+        found = await _followed(plan, memo, request)
         found.pop("", None)
         return await call(**values, **found)
 
-    hidden = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-    named = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*kept, hidden)]
-    cast("Any", resolving).__signature__ = inspect.Signature(named)
+    if not named:
+        kept.append(inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request))
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
+    cast("Any", resolving).__signature__ = inspect.Signature(parameters)
     return resolving
+
+
+async def _followed(plan: Plan, memo: Memo, request: Request) -> dict[str, object]:
+    request_stack = cast("AsyncExitStack", request.scope["fastapi_inner_astack"])
+    function_stack = cast("AsyncExitStack", request.scope["fastapi_function_astack"])
+    if plan.closes_with_request or plan.closes_with_function:
+        cleanup = request_stack.enter_context(CancelScope())
+        request_stack = _Shielding(request_stack, cleanup)
+        function_stack = _Shielding(function_stack, cleanup)
+    instances = instances_of(request) if plan.asks_application else Instances({})
+    return await follow(plan, memo, instances, request, request_stack=request_stack, function_stack=function_stack)
 
 
 def _calling(endpoint: Dependency) -> Callable[..., Awaitable[object]]:
@@ -189,25 +200,35 @@ def _calling(endpoint: Dependency) -> Callable[..., Awaitable[object]]:
     return functools.partial(run_in_threadpool, endpoint)
 
 
-def _shielded(outer: AsyncExitStack, cleanup: CancelScope) -> AsyncExitStack:
-    """A stack of our own on FastAPI's, whose closing an outer cancellation does not interrupt.
+class _Shielding(AsyncExitStack):
+    """Puts what closes on FastAPI's stack, so that no outer cancellation interrupts its closing.
 
-    The scope was entered before whatever is opened on it, so scopes those hold are left in their order.
+    The scope was entered before whatever is opened, so scopes those hold are left in their order.
     """
-    inner = AsyncExitStack()
 
-    async def close(
-        kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        cleanup.shield = True
-        try:
-            swallowed = await inner.__aexit__(kind, error, traceback)
-        finally:
-            cleanup.shield = False
-        # A task group can swallow a cancellation while it is shielded.
-        if error is None or swallowed:
-            await checkpoint_if_cancelled()
-        return bool(swallowed)
+    def __init__(self, outer: AsyncExitStack, cleanup: CancelScope) -> None:
+        super().__init__()
+        self._outer = outer
+        self._cleanup = cleanup
 
-    outer.push_async_exit(close)
-    return inner
+    async def enter_async_context(self, cm: AbstractAsyncContextManager[T, bool | None]) -> T:
+        value = await cm.__aenter__()
+
+        async def close(
+            kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        ) -> bool:
+            self._cleanup.shield = True
+            try:
+                swallowed = await cm.__aexit__(kind, error, traceback)
+            finally:
+                self._cleanup.shield = False
+            # A task group can swallow a cancellation while it is shielded, and what closes next must see it.
+            if error is None or swallowed:
+                await checkpoint_if_cancelled()
+            return bool(swallowed)
+
+        self._outer.push_async_exit(close)
+        return value
+
+    def callback(self, callback: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, T]:
+        return self._outer.callback(callback, *args, **kwargs)

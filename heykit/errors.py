@@ -63,6 +63,12 @@ class NotOpen(HeykitError):
     code = "lifetime.not_open"
 
 
+class NoKey(HeykitError):
+    """An instance that is kept by key was asked for without one, or with what cannot be one."""
+
+    code = "lifetime.no_key"
+
+
 class OverrideError(HeykitError):
     """A dependency override cannot be honoured where it stands."""
 

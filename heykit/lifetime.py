@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 
+import anyio
 from fastapi import FastAPI
 from fastapi.requests import HTTPConnection
 
 from heykit import wiring
+from heykit._faults import short_roots
 from heykit._graph import Graph
-from heykit._instances import STATE_KEY, Instance, Instances, Overrides, State, instances_of
+from heykit._instances import STATE_KEY, Instance, Instances, Overrides, State, instances_in, instances_of
+from heykit._keyed import end as end_kept
 from heykit._needs import name_of
 from heykit._owner import opening
-from heykit._plan import follow, plan_of
+from heykit._plan import follow, plan_of, require_unreplaced
 from heykit._provider import Provider
-from heykit.errors import WiringError
+from heykit._seen import is_leaf
+from heykit._standing_in import standing_in
+from heykit.errors import Fault, NotOpen, WiringError
 
-__all__ = ["Opened", "Overrides", "instances", "lifespan", "lifespan_with", "opened", "short_lived"]
+__all__ = [
+    "Get",
+    "Opened",
+    "Overrides",
+    "end",
+    "instances",
+    "lifespan",
+    "lifespan_with",
+    "opened",
+    "request_scope",
+    "short_lived",
+]
 
 T = TypeVar("T")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, object]]]
 _NOTHING: Final[Overrides] = MappingProxyType({})
+_VALUE: Final = "value"
 
 
 def lifespan(app: FastAPI) -> AbstractAsyncContextManager[Mapping[str, object]]:
@@ -38,11 +55,15 @@ def lifespan(app: FastAPI) -> AbstractAsyncContextManager[Mapping[str, object]]:
 
 def lifespan_with(*providers: Provider[object]) -> Lifespan:
     """Make a lifespan that also opens what no route names: a worker, what only middleware needs."""
+    return _LifespanWith(providers)
 
-    def lifespan(app: FastAPI) -> AbstractAsyncContextManager[Mapping[str, object]]:
-        return _lifespan(app, providers)
 
-    return lifespan
+@dataclass(frozen=True)
+class _LifespanWith:
+    heykit_providers: tuple[Provider[object], ...]  # what the command line reads beside the routes
+
+    def __call__(self, app: FastAPI) -> AbstractAsyncContextManager[Mapping[str, object]]:
+        return _lifespan(app, self.heykit_providers)
 
 
 @asynccontextmanager
@@ -51,41 +72,126 @@ async def opened(provider: Provider[T], *, overrides: Overrides = _NOTHING) -> A
 
     Raises what `lifespan` raises, and `NotOpen` where something beneath needs a connection.
     """
-    graph = wiring.read_with(overrides, provider)
+    replaced = overrides.get(provider)
+    wanted = provider if replaced is None else cast("Provider[T]", standing_in(provider, replaced))
+    beneath = {key: value for key, value in overrides.items() if key is not provider}
+    graph = wiring.read_with(beneath, wanted)
     _require_sound(graph)
-    instances = Instances(overrides)
-    async with opening(list(graph.long_lived().items()), instances):
-        if provider.lifetime == "application":
-            yield cast("T", instances.value(provider))
-            return
+    instances = Instances(beneath)
+    async with _opening(graph, instances), _getting(instances, None, beneath) as get:
+        yield await get(wanted)
+
+
+class Get(Protocol):
+    """Gives the value of a provider, opened at most once within its scope."""
+
+    async def __call__(self, provider: Provider[T], /) -> T: ...
+
+
+@asynccontextmanager
+async def request_scope(source: FastAPI | HTTPConnection) -> AsyncGenerator[Get]:
+    """Open request-scoped instances for work that is no route: background tasks, middleware, workers.
+
+    They are its own, and closed when the block ends. Raises `NotOpen` where the application is not running, or where a
+    provider needs what only FastAPI can take from a request.
+    """
+    if isinstance(source, FastAPI):
+        instances, connection, overrides = instances_in(source), None, source.dependency_overrides
+    else:
+        instances, connection = instances_of(source), source
+        overrides = getattr(source.scope.get("app"), "dependency_overrides", {})
+    async with _getting(instances, connection, overrides) as get:
+        yield get
+
+
+@asynccontextmanager
+async def _getting(
+    instances: Instances, connection: HTTPConnection | None, overrides: Overrides
+) -> AsyncGenerator[Get]:
+    memo: dict[Callable[..., object], object] = {}
+
+    # The scope is entered before whatever is opened, so that it can shield its closing from an outer cancellation.
+    with anyio.CancelScope() as cleanup:
         async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
-            plan = plan_of([(provider.__name__, provider)], overrides, overrides)
-            stacks = {"request_stack": request_stack, "function_stack": function_stack}
-            found = await follow(plan, {}, instances, None, **stacks)
-            yield cast("T", found[provider.__name__])
+
+            async def get(provider: Provider[T], /) -> T:
+                replaced = overrides.get(provider)
+                if provider.is_long_lived and replaced is instances.overrides.get(provider):
+                    return cast("T", await instances.obtain(provider))
+                wanted = provider if replaced is None else cast("Provider[T]", standing_in(provider, replaced))
+                if not is_leaf(wanted):
+                    raise NotOpen(f"{wanted.__name__} needs what only FastAPI can take from a request: not here")
+                plan = plan_of([(_VALUE, wanted)], overrides, instances.overrides)
+                require_unreplaced(plan, overrides, instances.overrides)
+                stacks = {"request_stack": request_stack, "function_stack": function_stack}
+                found = await follow(plan, memo, instances, connection, **stacks)
+                return cast("T", found[_VALUE])
+
+            try:
+                yield get
+            finally:
+                cleanup.shield = True
+
+
+async def end(source: FastAPI | HTTPConnection, by: Callable[..., object], value: object) -> None:
+    """Close what `scope.keyed` and `scope.session` keep for a value of `by`: a session that was revoked, a tenant gone.
+
+    What a request still holds is closed when that request ends; whoever asks from now on gets another.
+    """
+    instances = instances_in(source) if isinstance(source, FastAPI) else instances_of(source)
+    await end_kept(instances, by, value)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI, providers: tuple[Provider[object], ...]) -> AsyncGenerator[Mapping[str, object]]:
     graph = wiring.read(app, *providers)
-    _require_sound(graph)
+    _require_sound(graph, *short_roots(providers))
+    running = anyio.get_current_task().id
     # Entered twice, by the application and by a router it includes, the second adds what is its own.
-    entered = getattr(app.state, STATE_KEY, None)
-    instances = Instances(wiring.overrides_of(app)) if entered is None else cast("Instances", entered)
-    published = [] if entered is not None else wiring.mounted(app)
-    instances.short_lived |= {name_of(p): p.lifetime for p in graph.providers() if p.lifetime != "application"}
-    async with opening(list(graph.long_lived().items()), instances):
-        for part in published:
-            setattr(part.state, STATE_KEY, instances)
-        try:
+    before = cast("Instances | None", getattr(app.state, STATE_KEY, None))
+    if before is not None and before.running_in == running:
+        async with _opening(graph, before):
+            yield {STATE_KEY: before}
+        return
+    instances = Instances(wiring.overrides_of(app))
+    instances.running_in = running
+    async with _opening(graph, instances):
+        with _published(instances, wiring.mounted(app)):
             yield {STATE_KEY: instances}
-        finally:
-            for part in published:
-                delattr(part.state, STATE_KEY)
 
 
-def _require_sound(graph: Graph) -> None:
-    faults = wiring.check(graph)
+@contextmanager
+def _published(instances: Instances, applications: Sequence[FastAPI]) -> Generator[None]:
+    """Put them where requests find them whose server does not hand the lifespan's state on."""
+    before = [getattr(app.state, STATE_KEY, None) for app in applications]
+    for app in applications:
+        setattr(app.state, STATE_KEY, instances)
+    try:
+        yield
+    finally:
+        for app, previous in zip(applications, before, strict=True):
+            if getattr(app.state, STATE_KEY, None) is instances:
+                setattr(app.state, STATE_KEY, previous)
+
+
+def _opening(graph: Graph, instances: Instances) -> AbstractAsyncContextManager[None]:
+    found = graph.long_lived()
+    for provider in graph.providers():
+        if not provider.is_long_lived:
+            instances.short_lived[provider] = provider.lifetime
+    held = [
+        Instance(target, opening.beneath, scope=_scope_of(target), shared=opening.shared)
+        for target, opening in found.items()
+    ]
+    return opening(held, [target for target, opening in found.items() if opening.eager], instances)
+
+
+def _scope_of(target: Callable[..., object]) -> str:
+    return target.lifetime if isinstance(target, Provider) else "application"
+
+
+def _require_sound(graph: Graph, *more: Fault) -> None:
+    faults = [*more, *wiring.check(graph)]
     if faults:
         raise WiringError(faults)
 
@@ -103,27 +209,36 @@ class Opened:
 
 
 def instances(connection: HTTPConnection) -> Mapping[str, Opened]:
-    """Name what the application holds open, in order of opening; the name is the provider's function name.
+    """Name what the application holds open, in order of declaration; the name is the provider's function name.
 
-    Where two functions have one name, their modules stand before it.
+    Where several functions have one name, their modules stand before it, and after that their number.
     """
     held = list(instances_of(connection))
-    plain = [instance.name for instance in held]
-    return {_unique(instance, plain): _shown(instance) for instance in held}
+    names = _unique([instance.target for instance in held])
+    return {name: _shown(name, instance) for name, instance in zip(names, held, strict=True)}
 
 
 def short_lived(connection: HTTPConnection) -> Mapping[str, str]:
-    """Name the providers that are opened per request, with their scope."""
-    return dict(instances_of(connection).short_lived)
+    """Name the providers that requests open, with their scope; none has the name of something that is held open."""
+    running = instances_of(connection)
+    held = [instance.target for instance in running]
+    names = _unique([*held, *running.short_lived])[len(held) :]
+    return dict(zip(names, running.short_lived.values(), strict=True))
 
 
-def _unique(instance: Instance, names: list[str]) -> str:
-    if names.count(instance.name) == 1:
-        return instance.name
-    return f"{getattr(instance.target, '__module__', '')}.{instance.name}"
+def _unique(targets: Sequence[Callable[..., object]]) -> list[str]:
+    names = [name_of(target) for target in targets]
+    qualified = [
+        name if names.count(name) == 1 else f"{getattr(target, '__module__', '')}.{name}"
+        for name, target in zip(names, targets, strict=True)
+    ]
+    return [
+        name if qualified.count(name) == 1 else f"{name}#{qualified[: at + 1].count(name)}"
+        for at, name in enumerate(qualified)
+    ]
 
 
-def _shown(instance: Instance) -> Opened:
+def _shown(name: str, instance: Instance) -> Opened:
     error = None if instance.error is None else f"{type(instance.error).__name__}: {instance.error}"
     value = instance.value if instance.serves else None
-    return Opened(instance.name, "application", instance.state, value, instance.open_seconds, error)
+    return Opened(name, instance.scope, instance.state, value, instance.open_seconds, error)

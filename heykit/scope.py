@@ -13,10 +13,23 @@ from typing import Protocol, TypeVar, cast, overload
 from fastapi import Depends
 
 from heykit._needs import Dependency
-from heykit._provider import Lifetime, Options, Provider
+from heykit._provider import Keyed, Lifetime, Options, Provider
 from heykit._seen import seen
+from heykit.resilience import Retry
 
-__all__ = ["Declare", "DeclareLike", "DeclareLong", "Provider", "application", "function", "provided", "request"]
+__all__ = [
+    "Declare",
+    "DeclareLike",
+    "DeclareLong",
+    "Provider",
+    "application",
+    "function",
+    "keyed",
+    "provided",
+    "request",
+    "session",
+    "singleton",
+]
 
 T = TypeVar("T")
 
@@ -43,7 +56,9 @@ class DeclareLike(Protocol[T]):
 class DeclareLong(Protocol):
     """A long lifetime, bare or with options.
 
-    `timeout`: seconds an instance may take to open, and to close. `fallback`: what serves where it cannot open.
+    `timeout`: seconds an instance may take to open, and to close. `lazy`: opened when somebody first needs it. `retry`:
+    how often to try to open it, within the timeout. `fallback`: what serves where it cannot open, while it is tried
+    again in the background.
     """
 
     @overload
@@ -53,9 +68,11 @@ class DeclareLong(Protocol):
     @overload
     def __call__(self, factory: Callable[..., AbstractAsyncContextManager[T]], /) -> Provider[T]: ...
     @overload
-    def __call__(self, /, *, timeout: float = 30.0) -> Declare: ...
+    def __call__(self, /, *, lazy: bool = False, timeout: float = 30.0, retry: Retry | None = None) -> Declare: ...
     @overload
-    def __call__(self, /, *, fallback: Provider[T], timeout: float = 30.0) -> DeclareLike[T]: ...
+    def __call__(
+        self, /, *, fallback: Provider[T], lazy: bool = False, timeout: float = 30.0, retry: Retry | None = None
+    ) -> DeclareLike[T]: ...
 
 
 def _declare(lifetime: Lifetime) -> Declare:
@@ -67,9 +84,15 @@ def _declare(lifetime: Lifetime) -> Declare:
 
 def _declare_long(lifetime: Lifetime) -> DeclareLong:
     def declare(
-        factory: Dependency | None = None, /, *, timeout: float = 30.0, fallback: Provider[object] | None = None
+        factory: Dependency | None = None,
+        /,
+        *,
+        lazy: bool = False,
+        timeout: float = 30.0,
+        retry: Retry | None = None,
+        fallback: Provider[object] | None = None,
     ) -> object:
-        options = Options(timeout, fallback)
+        options = Options(timeout, lazy, retry, fallback)
 
         def with_options(factory: Dependency, /) -> Provider[object]:
             return Provider(factory, lifetime, options, seen)
@@ -82,11 +105,41 @@ def _declare_long(lifetime: Lifetime) -> DeclareLong:
 application: DeclareLong = _declare_long("application")
 """One instance an application, opened by its lifespan."""
 
+singleton: DeclareLong = _declare_long("singleton")
+"""One instance an event loop, shared by every application in it: opened by the first, closed after the last."""
+
 request: Declare = _declare("request")
 """One instance a request, closed after the response is sent."""
 
 function: Declare = _declare("function")
 """One instance a request, closed before the response leaves: a transaction commits before the client hears of it."""
+
+
+def keyed(*, by: Callable[..., object], idle: float = 300.0, limit: int = 1000, timeout: float = 30.0) -> Declare:
+    """Declare one instance per value of `by`, another dependency: a tenant's pool is keyed by the tenant.
+
+    It is opened at the first use and closed after `idle` seconds without a holder; where there are `limit` of them, the
+    one that was idle longest makes room. Its factory may take what lives longer, `by` itself, and what is kept by it.
+    """
+    return _declare_kept("keyed", Keyed(by, idle, limit), timeout)
+
+
+def session(*, by: Callable[..., object], idle: float = 1800.0, limit: int = 10_000, timeout: float = 30.0) -> Declare:
+    """Declare one instance per user session: `keyed` with the defaults of one, answered by 401 where `by` gives None.
+
+    `heykit.lifetime.end(app, by, value)` closes a session's instances when it is revoked.
+    """
+    return _declare_kept("session", Keyed(by, idle, limit), timeout)
+
+
+def _declare_kept(lifetime: Lifetime, kept: Keyed, timeout: float) -> Declare:
+    if not kept.idle >= 0 or kept.limit < 1:
+        raise ValueError("idle= is 0 seconds or more, and limit= 1 or more")
+
+    def declare(factory: Dependency, /) -> Provider[object]:
+        return Provider(factory, lifetime, Options(timeout, keyed=kept), seen)
+
+    return cast("Declare", declare)
 
 
 @overload

@@ -8,16 +8,17 @@ from typing import cast
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
-from starlette.routing import BaseRoute, Mount
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Host, Mount, Router
 
 from heykit._faults import faults_of
-from heykit._graph import Graph, Use, graph_of, uses_of
+from heykit._graph import Graph, Use, graph_of
 from heykit._instances import Overrides
 from heykit._needs import Dependency, needs_of
 from heykit._provider import Provider
 from heykit.errors import Fault
 
-__all__ = ["Fault", "Graph", "check", "mounted", "overrides_of", "read"]
+__all__ = ["Fault", "Graph", "check", "mounted", "overrides_of", "read", "read_with"]
 
 
 def read(*roots: FastAPI | Provider[object]) -> Graph:
@@ -27,7 +28,7 @@ def read(*roots: FastAPI | Provider[object]) -> Graph:
     """
     applications = [root for root in roots if isinstance(root, FastAPI)]
     providers = [root for root in roots if isinstance(root, Provider)]
-    entries = [use for app in applications for part in mounted(app) for use in _entries(part.routes)]
+    entries = [use for app in applications for routes, _ in _parts(app) for use in _entries(routes)]
     overrides: dict[Dependency, Dependency] = {}
     for app in applications:
         overrides.update(overrides_of(app))
@@ -59,15 +60,34 @@ def overrides_of(app: FastAPI) -> Overrides:
 def mounted(app: FastAPI) -> list[FastAPI]:
     """List an application and every FastAPI application mounted on it, at any depth."""
     found = [app]
-    waiting = list(app.routes)
-    while waiting:
-        route = waiting.pop(0)
-        if isinstance(route, Mount):
-            inner = route.app
-            if isinstance(inner, FastAPI) and inner not in found:
-                found.append(inner)
-            waiting.extend(route.routes)
+    for _, inner in _parts(app):
+        if isinstance(inner, FastAPI) and inner not in found:
+            found.append(inner)
     return found
+
+
+def _parts(app: FastAPI) -> Iterator[tuple[Sequence[BaseRoute], object]]:
+    """Give the routes of an application and of all that is mounted on it, with what they were mounted as."""
+    waiting: list[tuple[Sequence[BaseRoute], object]] = [(app.routes, app)]
+    seen: set[int] = set()
+    while waiting:
+        routes, owner = waiting.pop(0)
+        if id(owner) in seen:
+            continue
+        seen.add(id(owner))
+        yield routes, owner
+        for context in iter_route_contexts(routes):
+            route = context.original_route
+            if isinstance(route, Mount | Host):
+                inner = _unwrapped(route.app)
+                waiting.append((getattr(inner, "routes", route.routes), inner))
+
+
+def _unwrapped(app: object) -> object:
+    """Look through middleware, which keeps what it wraps as `app`."""
+    while not isinstance(app, Starlette | Router) and hasattr(app, "app"):
+        app = app.app
+    return app
 
 
 def _entries(routes: Sequence[BaseRoute]) -> Iterator[Use]:
@@ -76,8 +96,16 @@ def _entries(routes: Sequence[BaseRoute]) -> Iterator[Use]:
         if dependant is None or dependant.call is None:
             continue
         endpoint = cast("Callable[..., object]", dependant.call)
-        yield from uses_of(endpoint, needs_of(endpoint))
+        annotations = {need.name: need.annotation for need in needs_of(endpoint)}
         # What a router, an inclusion or the application adds has no parameter of the endpoint.
-        for added in dependant.dependencies:
-            if added.name is None and added.call is not None:
-                yield Use(added.call, endpoint, use_cache=added.use_cache, scope=added.scope)
+        for asked in dependant.dependencies:
+            if asked.call is not None:
+                yield Use(
+                    asked.call,
+                    endpoint,
+                    asked.name or "",
+                    annotations.get(asked.name or ""),
+                    asked.use_cache,
+                    asked.scope,
+                    None if asked.concurrency is None else asked.concurrency.max_concurrency,
+                )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+import anyio
 from fastapi import APIRouter, Depends, Response, params
 from fastapi.requests import HTTPConnection
 
@@ -72,9 +73,11 @@ def health_router(*, details: Callable[..., object] | None = None, version: str 
     router = APIRouter(prefix="/health", tags=["health"])
     allowed = [] if details is None else [Depends(details)]
 
-    @scope.application
-    async def health_checks() -> Checks:
-        return Checks()
+    @scope.application(timeout=5)
+    async def health_checks() -> AsyncGenerator[Checks]:
+        async with anyio.create_task_group() as tasks:
+            yield Checks(tasks)
+            tasks.cancel_scope.cancel()
 
     async def live() -> Report:
         return _report(Report, version, {})

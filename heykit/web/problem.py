@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
+from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.websockets import WebSocketState
 
 from heykit.errors import HeykitError, TokenError, Unavailable
 
+_LONGEST_REASON: Final = 30  # characters: RFC 6455, section 5.5, leaves 123 bytes
 PROBLEM_JSON: Final = "application/problem+json"
 
 logger = logging.getLogger("heykit.web")
@@ -34,13 +37,16 @@ class Problem:
     errors: Sequence[Mapping[str, object]] | None = None
 
 
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
 def problems(app: FastAPI) -> None:
     """Answer errors as RFC 9457 problem responses.
 
     Heykit's errors by their status, `Unavailable` with `Retry-After`, FastAPI's and Starlette's own, and whatever else
     is raised as a bare 500.
     """
-    app.add_exception_handler(HeykitError, _heykit_error)
+    app.add_exception_handler(HeykitError, cast("Handler", _heykit_error))
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(Exception, _unexpected)
@@ -53,12 +59,24 @@ def problem_response() -> dict[int | str, dict[str, object]]:
     return {"default": {"description": "A problem (RFC 9457)", "content": content}}
 
 
-async def _heykit_error(request: Request, error: Exception) -> Response:
+async def _heykit_error(connection: HTTPConnection, error: Exception) -> Response | None:
     assert isinstance(error, HeykitError)
     if error.status == 500:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        logger.error("%s failed", connection.url.path, exc_info=error)
+    if isinstance(connection, WebSocket):
+        await _close(connection, error)
+        return None
+    if error.status == 500:
         return _answer(500, "Something went wrong here; it has been logged.", error.code)
     return _answer(error.status, str(error), error.code, headers=_headers_of(error))
+
+
+async def _close(websocket: WebSocket, error: HeykitError) -> None:
+    """A WebSocket has no response: it is closed with the code that comes nearest, and refused where it is not open."""
+    # RFC 6455, section 7.4.1 and its registry: 1008 policy violation, 1011 internal error, 1013 try again later.
+    code = 1011 if error.status == 500 else 1013 if isinstance(error, Unavailable) else 1008
+    if websocket.application_state is not WebSocketState.DISCONNECTED:
+        await websocket.close(code, "" if error.status == 500 else str(error)[:_LONGEST_REASON])
 
 
 def _headers_of(error: HeykitError) -> dict[str, str]:
@@ -83,7 +101,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    # What the client sent stays out: it may be a password, and it ends in logs on the way.
+    # The values that the client sent stay out: one may be a password, and it ends in logs on the way.
     errors = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
     wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)
     return _answer(422, wrong, "request.invalid", errors=errors)

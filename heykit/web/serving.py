@@ -80,5 +80,7 @@ def telling(app: ASGIApp) -> ASGIApp:
             for message in failures:
                 await send(message)
             raise
+        for message in failures:
+            await send(message)
 
     return wrapped

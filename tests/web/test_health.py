@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
@@ -20,7 +23,7 @@ from heykit.health import Health
 from heykit.lifetime import Opened
 from heykit.scope import Provider
 from heykit.web import health_router
-from heykit.web.checks import Checks
+from heykit.web.checks import Check, Checks
 
 
 @dataclass
@@ -186,6 +189,14 @@ def held(**values: object) -> dict[str, Opened]:
     return {name: Opened(name, "application", "open", value, 0.0, None) for name, value in values.items()}
 
 
+async def asked(values: dict[str, Opened], limit: float = 2.0) -> Mapping[str, Check]:
+    """One round of checks."""
+    async with anyio.create_task_group() as tasks:
+        found = await Checks(tasks, limit=limit).run(values)
+        tasks.cancel_scope.cancel()
+    return found
+
+
 async def test_checks_run_side_by_side() -> None:
     """Each of two waits for the other to be asked."""
     both = anyio.Event()
@@ -200,7 +211,7 @@ async def test_checks_run_side_by_side() -> None:
             await both.wait()
             return Health("pass", "service")
 
-    found = await Checks().run(held(one=Waiting(), two=Waiting()))
+    found = await asked(held(one=Waiting(), two=Waiting()))
     assert {check.status for check in found.values()} == {"pass"}
 
 
@@ -210,25 +221,26 @@ async def test_a_check_that_hangs_fails_in_time_and_holds_nobody_up() -> None:
             await anyio.sleep_forever()
             raise AssertionError
 
-    found = await Checks(limit=0.01).run(held(hangs=Hanging(), well=Thing(Health("pass", "service"))))
+    found = await asked(held(hangs=Hanging(), well=Thing(Health("pass", "service"))), limit=0.01)
     assert (found["hangs"].status, found["hangs"].reason) == ("fail", "no answer within 0.01 s")
     assert found["well"].status == "pass"
 
 
 async def test_a_crowd_of_probes_costs_one_round_a_second() -> None:
     now = 100.0
-    asked = Thing(Health("pass", "service"))
-    checks = Checks(clock=lambda: now)
-    async with anyio.create_task_group() as crowd:
-        for _ in range(50):
-            crowd.start_soon(checks.run, held(thing=asked))
-    assert asked.asked == 1
-    now += 0.9
-    await checks.run(held(thing=asked))
-    assert asked.asked == 1
-    now += 0.1
-    await checks.run(held(thing=asked))
-    assert asked.asked == 2
+    probed = Thing(Health("pass", "service"))
+    async with anyio.create_task_group() as tasks:
+        checks = Checks(tasks, clock=lambda: now)
+        async with anyio.create_task_group() as crowd:
+            for _ in range(50):
+                crowd.start_soon(checks.run, held(thing=probed))
+        assert probed.asked == 1
+        now += 0.9
+        await checks.run(held(thing=probed))
+        assert probed.asked == 1
+        now += 0.1
+        await checks.run(held(thing=probed))
+        assert probed.asked == 2
 
 
 async def test_one_who_leaves_while_asking_takes_nobody_along() -> None:
@@ -238,7 +250,6 @@ async def test_one_who_leaves_while_asking_takes_nobody_along() -> None:
             return Health("pass", "service")
 
     gate = anyio.Event()
-    checks = Checks()
     leaving = anyio.CancelScope()
 
     async def leave() -> None:
@@ -251,6 +262,7 @@ async def test_one_who_leaves_while_asking_takes_nobody_along() -> None:
         found.append((await checks.run(held(slow=Slow())))["slow"].status)
 
     async with anyio.create_task_group() as crowd:
+        checks = Checks(crowd)
         crowd.start_soon(leave)
         await anyio.wait_all_tasks_blocked()
         crowd.start_soon(stay)
@@ -262,8 +274,67 @@ async def test_one_who_leaves_while_asking_takes_nobody_along() -> None:
 
 
 async def test_what_failed_stays_on_its_page() -> None:
-    checks = Checks(keep=0)
-    await checks.run(held(database=Thing(Health("pass", "resource"))))
-    crashed = {"database": Opened("database", "application", "failed", None, 0.0, "OSError: /secret/path")}
-    found = await checks.run(crashed)
+    async with anyio.create_task_group() as tasks:
+        checks = Checks(tasks, keep=0)
+        await checks.run(held(database=Thing(Health("pass", "resource"))))
+        crashed = {"database": Opened("database", "application", "failed", None, 0.0, "OSError: /secret/path")}
+        found = await checks.run(crashed)
     assert (found["database"].kind, found["database"].reason) == ("resource", "OSError: the log has the whole of it")
+
+
+async def test_a_check_that_no_cancellation_reaches_holds_nobody_up() -> None:
+    """Nor is it asked a second time while the first is under way."""
+    release = threading.Event()
+    asked_for: list[str] = []
+
+    class InThread:
+        async def health(self) -> Health:
+            asked_for.append("health")
+            await anyio.to_thread.run_sync(release.wait)
+            return Health("pass", "resource")
+
+    async with anyio.create_task_group() as tasks:
+        checks = Checks(tasks, limit=0.01, keep=0)
+        found = [await checks.run(held(slow=InThread())) for _ in range(2)]
+        release.set()
+    assert [round["slow"].status for round in found] == ["fail", "fail"]
+    assert asked_for == ["health"]
+
+
+async def test_a_check_that_awaits_something_cancelled_fails() -> None:
+    class Broken:
+        async def health(self) -> Health:
+            task = asyncio.get_running_loop().create_task(anyio.sleep_forever())
+            task.cancel()
+            await task
+            raise AssertionError
+
+    found = await asked(held(broken=Broken(), well=Thing(Health("pass", "service"))))
+    assert (found["broken"].status, found["well"].status) == ("fail", "pass")
+
+
+@pytest.mark.parametrize("value", [3, "text", Thing])
+async def test_what_has_no_health_to_ask_for_is_a_service_that_is_open(value: object) -> None:
+    found = await asked(held(value=value))
+    assert (found["value"].status, found["value"].kind) == ("pass", "service")
+
+
+async def test_a_health_of_another_kind_is_a_warning() -> None:
+    class Other:
+        health = 7
+
+        class Deep:
+            def health(self) -> dict[str, str]:
+                return {"status": "ok"}
+
+    found = await asked(held(number=Other(), table=Other.Deep()))
+    assert found["number"].status == "pass"
+    assert (found["table"].status, found["table"].reason) == ("warn", "its health() gives dict, not a Health")
+
+
+def test_two_of_one_name_do_not_hide_each_other() -> None:
+    failing, well = thing(Thing(Health("fail", "resource"))), thing(Thing(Health("pass", "resource")))
+    with served(failing, well) as client:
+        response = client.get("/health/resources")
+    assert response.status_code == 503
+    assert [name.rpartition(".")[2] for name in response.json()["checks"]] == ["database#1", "database#2"]

@@ -1,0 +1,106 @@
+"""One life of one long-lived thing: opened, held and closed by the task that calls `live`.
+
+Cancel scopes and task groups must be left in the task that entered them, so nobody else may close what a task opened.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import anyio
+
+Own: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+Spawn: TypeAlias = Callable[[Own], None]
+Enter: TypeAlias = Callable[[AsyncExitStack], Awaitable[object]]
+Ended: TypeAlias = Literal["not opened", "given up", "failed", "not closed", "closed"]
+
+
+@dataclass(frozen=True)
+class End:
+    """How a life ended, and of what."""
+
+    how: Ended
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds that opening and closing may take, and the limit to name where they are not enough."""
+
+    opening: float
+    closing: float
+    named: float
+
+
+class Life:
+    """What others may do to a life: abandon its opening, or ask it to end."""
+
+    def __init__(self) -> None:
+        self._opening = anyio.CancelScope()
+        self._stop = anyio.Event()
+        self._abandoned = False
+
+    def abandon(self) -> None:
+        """Give up an opening that is under way; one that is open is left alone."""
+        self._abandoned = True
+        self._opening.cancel()
+
+    def end(self) -> None:
+        self._stop.set()
+
+    async def live(
+        self,
+        enter: Enter,
+        opened: Callable[[object], None],
+        limits: Limits,
+        hold: Callable[[], Awaitable[object]] | None = None,
+    ) -> End:
+        """Open, tell, hold (by default until asked to end), close; tell how it ended.
+
+        Raises nothing but what ends the process.
+        """
+        if self._abandoned:
+            return End("given up")
+        phase: Ended = "not opened"
+        error: BaseException | None = None
+        guard = anyio.CancelScope()
+        try:
+            with self._opening, guard:
+                self._opening.deadline = anyio.current_time() + limits.opening
+                async with AsyncExitStack() as stack:
+                    value = await enter(stack)
+                    # From here on neither the limit of the opening nor another's failure reaches it.
+                    guard.shield = True
+                    if not self._opening.cancel_called:
+                        self._opening.deadline = math.inf
+                        phase = "failed"
+                        opened(value)
+                        await (hold or self._stop.wait)()
+                        phase = "not closed"
+                    guard.deadline = anyio.current_time() + limits.closing
+                if phase == "not closed" and not guard.cancel_called:
+                    phase = "closed"
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as raised:  # noqa: BLE001 - a resource's end is its own: it is told, never passed on
+            error = raised
+        return self._ended(phase, error, guard, limits)
+
+    def _ended(self, phase: Ended, error: BaseException | None, guard: anyio.CancelScope, limits: Limits) -> End:
+        if phase == "not opened" and self._opening.cancel_called:
+            return End("given up") if self._abandoned else End(phase, _too_long("open", limits.named))
+        if phase == "not closed" and guard.cancel_called:
+            return End(phase, _too_long("close", limits.named))
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            return End(phase, RuntimeError("something it awaited was cancelled"))
+        if phase == "failed" and error is None:
+            return End(phase, RuntimeError("it ended by itself while the application was running"))
+        return End(phase, error)
+
+
+def _too_long(doing: str, seconds: float) -> TimeoutError:
+    return TimeoutError(f"it took more than {seconds:g} s to {doing}; its provider's timeout= sets the limit")

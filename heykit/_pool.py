@@ -1,0 +1,182 @@
+"""Instances by key, each shared and counted: opened at the first use, closed when nobody has held it for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import anyio
+
+from heykit._life import End, Enter, Life, Limits, Spawn
+from heykit.errors import Unavailable
+
+
+class Entry:
+    """One instance: who holds it, and how far it is."""
+
+    def __init__(self, key: Hashable, previous: Entry | None) -> None:
+        self.key = key
+        self.previous = previous  # of the same key, and still closing
+        self.life = Life()
+        self.value: object | None = None
+        self.holders = 0
+        self.is_open = False
+        self.ending = False  # once nobody holds it
+        self.forced = False  # whoever holds it
+        self.end: End | None = None
+        self.settled = anyio.Event()
+        self.ended = anyio.Event()
+        self.changed = anyio.Event()
+
+    def notice(self) -> None:
+        """Wake the task that owns it: who holds it, or what is wanted of it, is another now."""
+        self.changed.set()
+
+    @property
+    def unwanted(self) -> bool:
+        return self.forced or (self.ending and not self.holders)
+
+
+class Pool:
+    """Counted instances. `spawn` starts the task that owns one; `idle` is in seconds.
+
+    `opened` lists what is open, in order of opening: pools that share it can be closed in reverse.
+    """
+
+    def __init__(
+        self, name: str, spawn: Spawn, *, idle: float, limit: float, opened: list[Entry] | None = None
+    ) -> None:
+        self._name = name
+        self._spawn = spawn
+        self._idle = idle
+        self._limit = limit
+        self._opened = [] if opened is None else opened
+        self._entries: dict[Hashable, Entry] = {}  # least recently taken first
+        self._closing: dict[Hashable, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def take(self, key: Hashable, enter: Enter, limits: Limits) -> Entry:
+        """Hold the instance of a key, which is opened where there is none; `give_back` it.
+
+        Raises `Unavailable` where it cannot be opened, or where there are as many as may be and all are held.
+        """
+        entry = self._entries.pop(key, None) or self._made(key, enter, limits)
+        self._entries[key] = entry
+        entry.holders += 1
+        entry.notice()
+        try:
+            await entry.settled.wait()
+        except BaseException:
+            self.give_back(entry)
+            raise
+        if not entry.is_open:
+            self.give_back(entry)
+            raise self._refusal(entry)
+        return entry
+
+    def give_back(self, entry: Entry) -> None:
+        entry.holders -= 1
+        entry.notice()
+
+    async def leave(self, entry: Entry) -> None:
+        """Give back, and wait for the closing where nobody else holds it and it is not kept idle."""
+        self.give_back(entry)
+        if not entry.holders and self._idle <= 0:
+            self._retire(entry)  # whoever comes now gets another, and does not keep us waiting
+            await entry.ended.wait()
+            if entry.end is not None and entry.end.how == "not closed" and entry.end.error is not None:
+                raise entry.end.error
+
+    async def end(self, key: Hashable) -> None:
+        """Close the instance of a key once nobody holds it; who asks from now on gets another."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._retire(entry)
+            if not entry.holders:
+                await entry.ended.wait()
+
+    async def close(self) -> None:
+        """Close all, the last opened first, held or not."""
+        mine = [*self._entries.values(), *self._closing.values()]
+        await close_all([*self._opened, *(entry for entry in mine if not entry.is_open)])
+
+    def _made(self, key: Hashable, enter: Enter, limits: Limits) -> Entry:
+        if len(self._entries) >= self._limit:
+            self._evict()
+        entry = Entry(key, self._closing.get(key))
+
+        async def own() -> None:
+            await self._own(entry, enter, limits)
+
+        self._spawn(own)
+        return entry
+
+    def _evict(self) -> None:
+        idle = next((entry for entry in self._entries.values() if not entry.holders), None)
+        if idle is None:
+            raise Unavailable(f"all {self._limit:g} of {self._name} are in use: try again, or raise its limit=")
+        self._retire(idle)
+
+    def _retire(self, entry: Entry) -> None:
+        entry.ending = True
+        self._forget(entry)
+        entry.notice()
+
+    def _forget(self, entry: Entry) -> None:
+        if self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
+            self._closing[entry.key] = entry
+
+    async def _own(self, entry: Entry, enter: Enter, limits: Limits) -> None:
+        def opened(value: object) -> None:
+            entry.value, entry.is_open = value, True
+            self._opened.append(entry)
+            entry.settled.set()
+
+        async def hold() -> None:
+            await self._until_unwanted(entry)
+            self._forget(entry)
+
+        with anyio.CancelScope(shield=True):
+            try:
+                if entry.previous is not None:
+                    await entry.previous.ended.wait()
+                entry.end = await entry.life.live(enter, opened, limits, hold)
+            finally:
+                self._forget(entry)
+                if self._closing.get(entry.key) is entry:
+                    del self._closing[entry.key]
+                entry.previous = None
+                if entry.is_open:
+                    self._opened.remove(entry)
+                entry.is_open = False
+                entry.settled.set()
+                entry.ended.set()
+
+    async def _until_unwanted(self, entry: Entry) -> None:
+        while not entry.unwanted:
+            entry.changed = anyio.Event()
+            if entry.holders:
+                await entry.changed.wait()
+                continue
+            with anyio.move_on_after(self._idle):
+                await entry.changed.wait()
+            if not entry.changed.is_set():
+                return
+
+    def _refusal(self, entry: Entry) -> Exception:
+        error = None if entry.end is None else entry.end.error
+        said = "" if error is None else f": {type(error).__name__}: {error}"
+        refusal = Unavailable(f"{self._name} could not be opened{said}", retry_after=1)
+        refusal.__cause__ = error
+        return refusal
+
+
+async def close_all(entries: Sequence[Entry]) -> None:
+    """Close entries, the last one first, whoever holds them."""
+    for entry in reversed(entries):
+        entry.forced = True
+        entry.life.abandon()
+        entry.notice()
+        await entry.ended.wait()

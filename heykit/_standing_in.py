@@ -1,0 +1,30 @@
+"""A plain callable in the place of a provider: it lives as long as what it stands in for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from typing import Any, cast
+
+from heykit._needs import Dependency, name_of, signature_of
+from heykit._provider import Options, Provider, entering
+from heykit._seen import seen
+
+
+def standing_in(replaced: Provider[object], fake: Dependency) -> Provider[object]:
+    """Make a provider of it, with the lifetime of the original: opened once in that time."""
+    if isinstance(fake, Provider):
+        return fake
+    enter = entering(fake)
+
+    @functools.wraps(fake, updated=())
+    async def factory(**arguments: object) -> AsyncGenerator[object]:
+        async with AsyncExitStack() as stack:
+            yield await enter(arguments, stack)
+
+    cast("Any", factory).__signature__ = signature_of(fake)
+    factory.__name__ = name_of(fake)
+    del cast("Any", factory).__wrapped__  # its form is ours, whatever the form of the fake
+    lifetime = "request" if replaced.options.keyed is not None else replaced.lifetime
+    return Provider(factory, lifetime, Options(), seen)

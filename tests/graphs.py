@@ -50,6 +50,7 @@ class Case:
     on_endpoint: tuple[int, ...]
     ends: Ends
     parses: bool  # whether the endpoint has a parameter of its own
+    takes_request: bool
     sends_own: bool
     sends_header: bool
     sends_query: bool
@@ -76,6 +77,7 @@ def cases(draw: st.DrawFn, *, most: int = 7, ours: bool = False) -> Case:
         draw(some),
         draw(st.lists(st.integers(0, len(nodes) - 1), min_size=1, max_size=4, unique=True).map(tuple)),
         draw(st.sampled_from(["returns", "returns", "returns", "http", "error", "invalid"])),
+        draw(st.booleans()),
         draw(st.booleans()),
         *(draw(st.sampled_from([True, True, True, False])) for _ in range(4)),
     )
@@ -265,7 +267,8 @@ _FORMS: dict[Form, Callable[[Node, list[str]], Dependency]] = {
 
 def _endpoint(case: Case, made: Sequence[Dependency], log: list[str], *, native: bool) -> Dependency:
     async def endpoint(**values: object) -> object:
-        log.append(f"endpoint {sorted(values.items())}")
+        given = {name: "request" if isinstance(value, Request) else value for name, value in values.items()}
+        log.append(f"endpoint {sorted(given.items())}")
         if case.ends == "http":
             raise HTTPException(409, "endpoint")
         if case.ends == "error":
@@ -281,5 +284,7 @@ def _endpoint(case: Case, made: Sequence[Dependency], log: list[str], *, native:
     if case.parses:
         own = Annotated[int, Query(alias="o")]
         parameters.append(inspect.Parameter("own", inspect.Parameter.KEYWORD_ONLY, annotation=own))
+    if case.takes_request:
+        parameters.append(inspect.Parameter("asked", inspect.Parameter.KEYWORD_ONLY, annotation=Request))
     cast("Any", endpoint).__signature__ = inspect.Signature(parameters)
     return endpoint

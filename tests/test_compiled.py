@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Annotated, Any
 
@@ -9,9 +10,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.requests import HTTPConnection
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from pydantic import AfterValidator
 from starlette.types import Message
 
 import heykit.compiled
@@ -329,3 +332,132 @@ async def ask(app: FastAPI, state: Any) -> None:
         "server": ("test", 80),
     }
     await app(scope_, receive, send)
+
+
+def both(declare: Callable[[APIRouter], None], path: str = "/", **asked: Any) -> list[tuple[int, str]]:
+    """What a route answers natively, and compiled."""
+    found = []
+    for route_class in (APIRoute, CompiledRoute):
+        router = APIRouter(route_class=route_class)
+        declare(router)
+        with TestClient(app_of(router), raise_server_exceptions=False) as client:
+            response = client.get(path, **asked)
+        found.append((response.status_code, response.text))
+    return found
+
+
+def test_an_endpoint_may_take_the_request_and_the_connection_itself(straight: list[str]) -> None:
+    def declare(router: APIRouter) -> None:
+        @router.get("/")
+        async def get(asked: Request, connection: HTTPConnection, n: int = provided(number)) -> list[object]:
+            return [asked.method, connection.url.path, n]
+
+    assert both(declare) == [(200, '["GET","/",7]')] * 2
+    assert straight == ["/"]
+
+
+def test_a_validator_that_breaks_comes_after_authentication(log: list[str]) -> None:
+    def broken(value: str) -> str:
+        raise KeyError(value)
+
+    def declare(router: APIRouter) -> None:
+        @router.get("/")
+        async def get(q: Annotated[str, AfterValidator(broken)], who: str = provided(refused)) -> None: ...
+
+    assert [status for status, _ in both(declare, params={"q": "x"})] == [401, 401]
+
+
+def test_a_decorated_endpoint_is_left_to_fastapi(straight: list[str]) -> None:
+    def sync_wrapper(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(endpoint)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return endpoint(*args, **kwargs)
+
+        return wrapper
+
+    def declare(router: APIRouter) -> None:
+        @router.get("/")
+        @sync_wrapper
+        async def get(n: int = provided(number)) -> int:
+            return n
+
+    assert both(declare) == [(200, "7")] * 2
+    assert straight == []
+
+
+def test_without_dependencies_it_needs_no_lifespan() -> None:
+    app = FastAPI()
+    app.router.route_class = CompiledRoute
+
+    @app.get("/")
+    async def get() -> int:
+        return 1
+
+    @app.get("/request")
+    async def with_request_scoped(of: str = provided(session)) -> str:
+        return of
+
+    client = TestClient(app)
+    assert [client.get(path).json() for path in ("/", "/request")] == [1, "session"]
+
+
+def test_an_application_run_again_on_the_same_scope_opens_its_own(log: list[str]) -> None:
+    """As a middleware that tries again does."""
+
+    def declare(router: APIRouter) -> None:
+        @router.get("/")
+        async def get(of: str = provided(session), on: str = provided(transaction)) -> str:
+            return f"{of} {on}"
+
+    for route_class in (APIRoute, CompiledRoute):
+        router = APIRouter(route_class=route_class)
+        declare(router)
+        app = app_of(router)
+
+        async def again(scope: Any, receive: Any, send: Any, app: FastAPI = app) -> None:
+            async def nowhere(message: Message) -> None: ...
+
+            if scope["type"] == "http":
+                await app(scope, receive, nowhere)
+            await app(scope, receive, send)
+
+        log.clear()
+        with TestClient(again) as client:
+            assert client.get("/").json() == "session transaction"
+        assert sorted(log) == sorted(["open session", "begin", "commit", "close session"] * 2)
+
+
+async def test_a_cancellation_while_one_closes_is_seen_by_the_next() -> None:
+    log: list[str] = []
+
+    @scope.function
+    async def outer() -> AsyncGenerator[str]:
+        try:
+            yield "outer"
+        except BaseException:
+            log.append("outer rolls back")
+            raise
+        log.append("outer commits")
+
+    @scope.function
+    async def inner(of: str = provided(outer)) -> AsyncGenerator[str]:
+        yield of
+        closing.set()
+        await go_on.wait()
+        log.append("inner closed")
+
+    closing, go_on = anyio.Event(), anyio.Event()
+    router = APIRouter(route_class=CompiledRoute)
+
+    @router.get("/")
+    async def get(on: str = provided(inner)) -> None: ...
+
+    app = app_of(router)
+    async with app.router.lifespan_context(app) as state, anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, app, state)
+        await closing.wait()
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+    assert log == ["inner closed", "outer rolls back"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated
 
 import anyio
 import anyio.lowlevel
@@ -12,6 +13,10 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from fastapi.requests import HTTPConnection
 from fastapi.testclient import TestClient
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import TypeAliasType
 
 from heykit import lifespan, lifespan_with, opened, provided, scope
 from heykit.errors import NotOpen, ShutdownError, StartupError, Unavailable
@@ -549,3 +554,69 @@ def test_instances_of_one_name_are_told_apart_by_their_modules(log: list[str]) -
 
     with TestClient(app) as client:
         assert sorted(client.get("/").json()) == ["avatars.cache", "videos.cache"]
+
+
+class Wrapping:
+    """A middleware in the way of many: it keeps what it wraps as `app`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.mark.parametrize("way", ["mount", "middleware", "wrapped", "host", "router", "included"])
+def test_what_is_mounted_in_any_way_is_found(way: str) -> None:
+    @scope.application
+    async def number() -> int:
+        return 7
+
+    inner = FastAPI()
+    router = APIRouter()
+    for part in (inner, router):
+
+        @part.get("/number")
+        async def get(value: int = provided(number)) -> int:
+            return value
+
+    app = FastAPI(lifespan=lifespan)
+    if way == "mount":
+        app.mount("/at", inner)
+    elif way == "middleware":
+        app.router.routes.append(Mount("/at", inner, middleware=[Middleware(Wrapping)]))
+    elif way == "wrapped":
+        app.mount("/at", Wrapping(inner))
+    elif way == "host":
+        app.host("testserver", Wrapping(FastAPI(routes=[Mount("/at", inner)])))
+    elif way == "router":
+        app.mount("/at", router)
+    else:
+        between = APIRouter()
+        between.mount("/at", inner)
+        app.include_router(between)
+    with TestClient(app) as client:
+        assert client.get("/at/number").json() == 7
+
+
+def test_a_type_alias_is_looked_through() -> None:
+    @scope.application
+    async def number() -> int:
+        return 7
+
+    Number = TypeAliasType("Number", Annotated[int, Depends(number)])  # noqa: N806 - a type
+
+    async def doubled(of: int) -> int:
+        return 2 * of
+
+    doubled.__annotations__["of"] = Number
+    twice = scope.request(doubled)
+    app = FastAPI(lifespan=lifespan)
+
+    async def get(value: int, more: int = provided(twice)) -> list[int]:
+        return [value, more]
+
+    get.__annotations__["value"] = Number
+    app.get("/")(get)
+    with TestClient(app) as client:
+        assert client.get("/").json() == [7, 14]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from types import ModuleType
+from typing import Annotated, Any, Generic, Protocol, TextIO, TypedDict, TypeVar
 
 import pytest
 from fastapi import Depends, FastAPI, Header, Request
@@ -306,3 +308,87 @@ def test_a_shared_graph_of_many_paths_is_read_once_a_node() -> None:
 
         last = node
     assert wiring.check(wiring.read(last)) == []
+
+
+class Named(Protocol):
+    name: str
+
+
+class SetsItself:
+    def __init__(self) -> None:
+        self.name = "set in __init__"
+
+
+class Table(TypedDict):
+    key: int
+
+
+@scope.application
+async def sets_itself() -> SetsItself:
+    return SetsItself()
+
+
+@scope.application
+async def table() -> Table:
+    return {"key": 1}
+
+
+@scope.application
+async def flag() -> bool:
+    return True
+
+
+@scope.application
+async def module() -> ModuleType:
+    return inspect
+
+
+@scope.application
+async def file() -> io.TextIOWrapper:
+    raise AssertionError("never opened here")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "provider"),
+    [
+        (Named, sets_itself),
+        (Table, table),
+        (Table | None, table),
+        (float, flag),
+        (complex, number),
+        (Store[int], module),
+        (TextIO, file),
+    ],
+)
+def test_what_classes_do_not_show_is_not_held_against_them(annotation: object, provider: Provider[Any]) -> None:
+    assert annotated(annotation, provider) == []
+
+
+def test_a_limit_at_the_place_of_use_is_a_fault() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def endpoint(once: Annotated[str, Depends(of_request, max_concurrency=1)]) -> None: ...
+
+    assert fault_of(app).code == "place"
+
+
+def test_an_override_check_of_many_paths_walks_each_once() -> None:
+    """A diamond of thirty layers has 2^30 paths."""
+    last = number
+    for _ in range(30):
+
+        @scope.application
+        async def node(left: int = provided(last), right: int = provided(last)) -> int:
+            return left + right
+
+        last = node
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/")
+    async def get(value: int = provided(last)) -> int:
+        return value
+
+    with TestClient(app) as client:
+        app.dependency_overrides[of_request] = lambda: "unrelated"
+        assert client.get("/").json() == 2**30

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, WebSocket
 from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from heykit.errors import DatabaseError, FileMissing, HeykitError, IntegrityError, TokenError, Unavailable
 from heykit.web import problems
@@ -123,3 +124,31 @@ def test_an_unknown_path_is_a_problem_too() -> None:
     problems(app)
     response = TestClient(app).get("/nowhere")
     assert (response.status_code, response.json()["title"]) == (404, "Not Found")
+
+
+@pytest.mark.parametrize(("error", "code"), [(HeykitError("inside"), 1011), (Unavailable("away"), 1013)])
+def test_an_open_websocket_is_closed_with_the_code_that_comes_nearest(error: Exception, code: int) -> None:
+    app = FastAPI()
+    problems(app)
+
+    @app.websocket("/")
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise error
+
+    with TestClient(app).websocket_connect("/") as websocket, pytest.raises(WebSocketDisconnect) as closed:
+        websocket.receive_text()
+    assert closed.value.code == code
+    assert "inside" not in closed.value.reason
+
+
+def test_a_websocket_that_is_not_open_yet_is_refused() -> None:
+    app = FastAPI()
+    problems(app)
+
+    @app.websocket("/")
+    async def socket(websocket: WebSocket) -> None:
+        raise Unavailable("away")
+
+    with pytest.raises(WebSocketDisconnect), TestClient(app).websocket_connect("/"):
+        raise AssertionError("it must not open")

@@ -1,10 +1,10 @@
-"""A graph as a picture: Mermaid for a page, DOT for Graphviz, both in plain ASCII and the same on every run."""
+"""A graph as a picture: Mermaid for a page, DOT for Graphviz, the same text on every run."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
@@ -14,7 +14,7 @@ from heykit._needs import Dependency, name_of
 from heykit._provider import Provider
 
 Form: TypeAlias = Literal["mermaid", "dot"]
-Kind: TypeAlias = Literal["endpoint", "function", "request", "call", "session", "keyed", "application", "singleton"]
+Kind: TypeAlias = Literal["endpoint", "function", "request", "plain", "session", "keyed", "application", "singleton"]
 Tie: TypeAlias = Literal["needs", "key", "fallback", "cycle"]
 
 
@@ -26,28 +26,30 @@ class Look:
     meaning: str
     fill: str
     edge: str
-    shape: str
     opens: str
     closes: str
+    shape: str
+    style: str = "filled"
 
 
 # In the order in which a request meets them; each fill carries dark text in a light and in a dark page.
 LOOKS: Final[Mapping[Kind, Look]] = MappingProxyType(
     {
-        "endpoint": Look("endpoints", "a route", "#f6f8fa", "#57606a", "oval", "([", "])"),
-        "call": Look("plain functions", "one a call", "#d8dee4", "#57606a", "box", "[", "]"),
-        "function": Look("function", "closed before the response", "#ffd8a8", "#b35900", "hexagon", "{{", "}}"),
-        "request": Look("request", "closed after the response", "#fff3a3", "#8a6d00", "box,rounded", "(", ")"),
-        "session": Look("session", "one a user session", "#c3e6b5", "#2f7d32", "parallelogram", "[/", "/]"),
-        "keyed": Look("keyed", "one a key", "#a8e0d8", "#00796b", "component", "[[", "]]"),
-        "application": Look("application", "one an application", "#a9cdf5", "#1f5fae", "cylinder", "[(", ")]"),
-        "singleton": Look("singleton", "one an event loop", "#d5c1f2", "#6b3fb5", "octagon", "[/", "\\]"),
+        "endpoint": Look("endpoints", "a route", "#f6f8fa", "#57606a", "([", "])", "oval"),
+        "plain": Look("plain functions", "called once a request", "#d8dee4", "#57606a", "[", "]", "box"),
+        "function": Look("function", "closed before the response", "#ffd8a8", "#b35900", "{{", "}}", "hexagon"),
+        "request": Look(
+            "request", "closed after the response", "#fff3a3", "#8a6d00", "(", ")", "box", "filled,rounded"
+        ),
+        "session": Look("session", "one a user session", "#c3e6b5", "#2f7d32", "[/", "/]", "note"),
+        "keyed": Look("keyed", "one a key", "#a8e0d8", "#00796b", "[[", "]]", "component"),
+        "application": Look("application", "one an application", "#a9cdf5", "#1f5fae", "[(", ")]", "cylinder"),
+        "singleton": Look("singleton", "one an event loop", "#d5c1f2", "#6b3fb5", "[/", "\\]", "octagon"),
     }
 )
 INK: Final = "#1a1a1a"
 RED: Final = "#d1242f"
 GREY: Final = "#767676"  # as readable on white as on black
-_CYCLE: Final = "in a cycle"
 
 
 def draw(graph: Graph, form: Form = "mermaid") -> str:
@@ -56,9 +58,9 @@ def draw(graph: Graph, form: Form = "mermaid") -> str:
     Lifetimes stand in boxes of their own, cycles in red. `form` is "mermaid" (above 500 arrows it wants a larger
     `maxEdges`) or "dot". Raises `ValueError` for another form.
     """
-    if form not in _FORMS:
-        raise ValueError(f"form= is one of {', '.join(_FORMS)}: not {form!r}")
-    return "\n".join([*_FORMS[form](_picture_of(graph)), ""])
+    if form not in FORMS:
+        raise ValueError(f"form= is one of {', '.join(FORMS)}: not {form!r}")
+    return "\n".join([*FORMS[form](_picture_of(graph)), ""])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,11 @@ class Picture:
     arrows: tuple[Arrow, ...]
 
     @property
-    def groups(self) -> Mapping[Kind, tuple[Box, ...]]:
-        found = {kind: tuple(box for box in self.boxes if box.kind == kind) for kind in LOOKS}
-        return {kind: boxes for kind, boxes in found.items() if boxes}
-
-    @property
-    def ties(self) -> frozenset[Tie]:
-        return frozenset(arrow.tie for arrow in self.arrows)
+    def groups(self) -> Mapping[Kind, Sequence[Box]]:
+        found: dict[Kind, list[Box]] = {}
+        for box in self.boxes:
+            found.setdefault(box.kind, []).append(box)
+        return found
 
 
 # ------------------------------------------------------------------------------------------------- what is to be drawn
@@ -119,7 +119,8 @@ def _picture_of(graph: Graph) -> Picture:
 def _kinds(graph: Graph) -> dict[Dependency, Kind]:
     """Sort into lifetimes; a plain function that stands in for a provider has that provider's."""
     kinds: dict[Dependency, Kind] = {use.holder: "endpoint" for use in graph.entries}
-    kinds.update((target, target.lifetime if isinstance(target, Provider) else "call") for target in graph.nodes)
+    for target in graph.nodes:
+        kinds[target] = target.lifetime if isinstance(target, Provider) else "plain"
     kinds.update((use.target, use.lives) for use in graph.uses() if use.lives != "call")
     return kinds
 
@@ -148,18 +149,22 @@ def _is_key(use: Use) -> bool:
     return keyed is not None and not use.parameter
 
 
-def _labels(targets: Iterable[Dependency]) -> dict[Dependency, str]:
-    """Give each a name of its own: with its module where several have one name, and with a number after that."""
-    plain = {target: name_of(target) for target in targets}
-    named = Counter(plain.values())
-    full = {
-        target: name if named[name] == 1 else f"{getattr(target, '__module__', '')}.{name}"
-        for target, name in plain.items()
-    }
+def _labels(targets: Collection[Dependency]) -> dict[Dependency, str]:
+    """Give each a name of its own: its module's before it where several modules have it, and a number after that."""
+    homes: dict[str, set[str]] = defaultdict(set)
+    for target in targets:
+        homes[name_of(target)].add(target.__module__)
+    full = {target: _qualified(target, homes[name_of(target)]) for target in targets}
     return dict(zip(full, _numbered(full.values(), "#"), strict=True))
 
 
-def _ids(targets: Iterable[Dependency], kinds: Mapping[Dependency, Kind], labels: Mapping[Dependency, str]) -> dict[Dependency, str]:
+def _qualified(target: Dependency, homes: Collection[str]) -> str:
+    return name_of(target) if len(homes) == 1 else f"{target.__module__}.{name_of(target)}"
+
+
+def _ids(
+    targets: Iterable[Dependency], kinds: Mapping[Dependency, Kind], labels: Mapping[Dependency, str]
+) -> dict[Dependency, str]:
     """Make ids that a change elsewhere in the graph leaves as they are; the kind in front keeps keywords out."""
     wanted = {target: re.sub(r"[^0-9A-Za-z]+", "_", f"{kinds[target]}_{labels[target]}") for target in targets}
     return dict(zip(wanted, _numbered(wanted.values(), "_"), strict=True))
@@ -223,12 +228,13 @@ _LINES: Final[Mapping[Tie, str]] = MappingProxyType(
 
 
 def _mermaid(picture: Picture) -> Iterator[str]:
+    yield '%%{init: {"flowchart": {"nodeSpacing": 14, "rankSpacing": 50, "subGraphTitleMargin": {"bottom": 12}}}}%%'
     yield "flowchart LR"
     for kind, boxes in picture.groups.items():
         yield from _mermaid_group(kind, LOOKS[kind].title, map(_mermaid_box, boxes))
     yield from (f"  {arrow.start} {_LINES[arrow.tie]} {arrow.end}" for arrow in picture.arrows)
-    legend = [f"legend_{kind}{_mermaid_shape(kind, _legend(kind))}:::{kind}" for kind in picture.groups]
-    yield from _mermaid_group("legend", "legend", legend)
+    legend = [f"legend_{kind}{_mermaid_shape(kind, _legend(kind, '<br/>'))}:::{kind}" for kind in picture.groups]
+    yield from _mermaid_group("legend", "legend", ["direction LR", *legend])
     for kind in picture.groups:
         look = LOOKS[kind]
         yield f"  classDef {kind} fill:{look.fill},stroke:{look.edge},color:{INK}"
@@ -260,7 +266,7 @@ def _mermaid_shape(kind: Kind, label: str) -> str:
 
 def _mermaid_text(text: str) -> str:
     """Write what could be Mermaid's, Markdown's or HTML's own as a number: `#` begins an entity."""
-    return _UNSAFE.sub(lambda found: f"#{ord(found[0])};", _visible(text))
+    return re.sub(r"[^\w. ,]", lambda found: f"#{ord(found[0])};", _visible(text))
 
 
 # ----------------------------------------------------------------------------------------------------------------- DOT
@@ -276,11 +282,63 @@ _EDGES: Final[Mapping[Tie, str]] = MappingProxyType(
 )
 
 
+_BREAK: Final = "\\n"
+
+
 def _dot(picture: Picture) -> Iterator[str]:
     yield "digraph wiring {"
     yield '  graph [rankdir=LR, bgcolor="transparent", fontname="sans-serif", nodesep=0.15, ranksep=0.9]'
     yield f'  node [style=filled, fontname="sans-serif", fontcolor="{INK}", height=0.35, margin="0.12,0.05"]'
     yield f'  edge [color="{GREY}", fontcolor="{GREY}", fontname="sans-serif", fontsize=11]'
     for kind, boxes in picture.groups.items():
-        yield from _dot_group(kind, LOOKS[kind].title, kind, [_dot_box(box) for box in boxes])
+        yield from _dot_group(kind, boxes)
     yield from (f"  {arrow.start} -> {arrow.end}{_EDGES[arrow.tie]}" for arrow in picture.arrows)
+    yield from _dot_legend(picture)
+    yield "}"
+
+
+def _dot_group(kind: Kind, boxes: Iterable[Box]) -> Iterator[str]:
+    yield f"  subgraph cluster_{kind} {{"
+    yield f'    graph [label="{LOOKS[kind].title}", fontcolor="{GREY}", color="{GREY}", style=dashed]'
+    yield f"    node [{_dot_look(kind)}]"
+    for box in boxes:
+        label = _dot_text(box.label) + (_BREAK + _dot_text(box.note) if box.note else "")
+        red = f', color="{RED}", penwidth=4' if box.in_cycle else ""
+        yield f'    {box.id} [label="{label}"{red}]'
+    yield "  }"
+
+
+def _dot_legend(picture: Picture) -> Iterator[str]:
+    yield "  subgraph cluster_legend {"
+    yield f'    graph [label="legend", fontcolor="{GREY}", color="{GREY}", style=dashed]'
+    for kind in picture.groups:
+        yield f'    legend_{kind} [label="{_legend(kind, _BREAK)}", {_dot_look(kind)}]'
+    yield "  }"
+
+
+def _dot_look(kind: Kind) -> str:
+    look = LOOKS[kind]
+    return f'shape={look.shape}, style="{look.style}", fillcolor="{look.fill}", color="{look.edge}"'
+
+
+def _dot_text(text: str) -> str:
+    """Write what could be DOT's own so that it stands for itself: Graphviz reads HTML's entities in every label."""
+    return _visible(text).translate(_DOT_ESCAPES)
+
+
+_DOT_ESCAPES: Final = str.maketrans({"&": "&amp;", '"': r"\"", "\\": r"\\"})
+
+
+# ------------------------------------------------------------------------------------------------------------ for both
+
+
+FORMS: Final[Mapping[Form, Callable[[Picture], Iterator[str]]]] = MappingProxyType({"mermaid": _mermaid, "dot": _dot})
+
+
+def _visible(text: str) -> str:
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(shown.split()) or "?"
+
+
+def _legend(kind: Kind, line_break: str) -> str:
+    return f"{LOOKS[kind].title}{line_break}{LOOKS[kind].meaning}"

@@ -3,47 +3,61 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import MutableMapping, Sequence
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from operator import itemgetter
+from typing import Final, TypeAlias, cast
 
 from fastapi.requests import HTTPConnection
 
+from heykit._closers import Closers
 from heykit._instances import Instances, Overrides
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, name_of, needs_of
 from heykit._provider import Arguments, Enter, Lifetime, Provider, closes, entering
 from heykit.errors import NotOpen, OverrideError
 
-Memo: TypeAlias = MutableMapping[Dependency, object]
+Known: TypeAlias = MutableMapping[object, object]  # values by what gives them, the application's among them
+Take: TypeAlias = Callable[[Known], tuple[object, ...]]
 
-_MEMO_KEY = "heykit.memo"
-_KEY = "key"
-_INSTANCES = "instances"
+_KNOWN_KEY: Final = "heykit.known"
+_KEY: Final = "key"
+_INSTANCES: Final = "instances"
+
+
+class _Special:
+    """What a step may need that no dependency gives."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+_THE_CONNECTION: Final = _Special("a connection")
+_THE_INSTANCES: Final = _Special("a running application")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where an argument comes from: an earlier step, the application, or (neither) the connection.
-
-    `instances`: the application's instances themselves.
-    """
+    """Where an argument comes from: under which key it is known, and whether the application gives it."""
 
     name: str
-    step: Dependency | None = None
-    application: Dependency | None = None
-    instances: bool = False
+    key: object
+    application: Dependency | None = None  # as the place names it
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Open one instance. Closing time belongs to the provider: `function` before the response leaves, else after."""
+    """Open one instance. Closing time belongs to the provider: `early` is before the response leaves."""
 
     key: Dependency
-    enter: Enter
     sources: tuple[Source, ...]
-    lifetime: Lifetime
+    take: Take
+    enter: Enter
+    call: Callable[..., Awaitable[object]] | None  # a coroutine function that takes its arguments in order
+    generate: Callable[..., AsyncIterator[object]] | None  # or an async generator function that does
+    early: bool
     closes: bool
 
 
@@ -61,15 +75,15 @@ class Plan:
     @functools.cached_property
     def asks_application(self) -> bool:
         """Whether anything of it lives as long as the application, which must then be running."""
-        return any(source.instances or source.application is not None for source in self.sources)
+        return any(source.key is _THE_INSTANCES or source.application is not None for source in self.sources)
 
-    @property
+    @functools.cached_property
     def closes_with_request(self) -> bool:
-        return any(step.closes and step.lifetime != "function" for step in self.steps)
+        return any(step.closes and not step.early for step in self.steps)
 
-    @property
+    @functools.cached_property
     def closes_with_function(self) -> bool:
-        return any(step.closes and step.lifetime == "function" for step in self.steps)
+        return any(step.closes and step.early for step in self.steps)
 
 
 def plan_of(roots: Sequence[tuple[str, Provider[object]]], overrides: Overrides, started_with: Overrides) -> Plan:
@@ -132,14 +146,19 @@ def _require_unreplaced(wanted: Dependency, overrides: Overrides, started_with: 
 
 
 def _steps_of(found: Sequence[tuple[Source, Lifetime]]) -> list[tuple[Dependency, Lifetime, bool]]:
-    return [(source.step, lifetime, False) for source, lifetime in reversed(found) if source.step is not None]
+    """Name those that must be opened, the first one last: they are taken from the end."""
+    return [
+        (cast("Dependency", source.key), lifetime, False)
+        for source, lifetime in reversed(found)
+        if source.application is None and not isinstance(source.key, _Special)
+    ]
 
 
 def _source(
     name: str, wanted: Dependency | None, above: Lifetime, replaced: Overrides, started_with: Overrides
 ) -> tuple[Source, Lifetime]:
     if wanted is None:
-        return Source(name), above
+        return Source(name, _THE_CONNECTION), above
     target = replaced.get(wanted, wanted)
     lifetime = above
     for dependency in (target, wanted):
@@ -148,15 +167,42 @@ def _source(
             break
     as_started = target is started_with.get(wanted, wanted)
     if lifetime in {"application", "singleton"} and (as_started or isinstance(target, Provider)):
-        return Source(name, application=wanted if as_started else target), lifetime
-    return Source(name, step=target), lifetime
+        return Source(name, target, application=wanted if as_started else target), lifetime
+    return Source(name, target), lifetime
 
 
 def _step(target: Dependency, sources: tuple[Source, ...], lifetime: Lifetime) -> Step:
     if isinstance(target, Provider) and target.options.keyed is not None:
-        return Step(target, _holding(target), (*sources, Source(_INSTANCES, instances=True)), "request", closes=True)
-    enter = target.enter if isinstance(target, Provider) else entering(target)
-    return Step(target, enter, sources, lifetime, closes(target))
+        sources = (*sources, Source(_INSTANCES, _THE_INSTANCES))
+        return Step(target, sources, _taking(sources), _holding(target), None, None, early=False, closes=True)
+    call = generate = None
+    if isinstance(target, Provider):
+        enter = target.enter
+        if _takes_in_order(target.factory, sources):
+            call, generate = target.call, target.generate
+    else:
+        enter = entering(target)
+    return Step(target, sources, _taking(sources), enter, call, generate, lifetime == "function", closes(target))
+
+
+def _takes_in_order(factory: Dependency, sources: Sequence[Source]) -> bool:
+    """Tell whether its parameters are these in this order: then no names are needed to call it."""
+    if hasattr(factory, "__signature__"):
+        return False  # what it says it takes may be another thing than what it takes
+    in_order = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    parameters = list(inspect.signature(factory).parameters.values())[: len(sources)]
+    return [p.name for p in parameters if p.kind in in_order] == [source.name for source in sources]
+
+
+def _taking(sources: Sequence[Source]) -> Take:
+    """Take the values of some keys, in C where there are several."""
+    keys = [source.key for source in sources]
+    if not keys:
+        return lambda _: ()
+    if len(keys) == 1:
+        only = keys[0]
+        return lambda known: (known[only],)
+    return cast("Take", itemgetter(*keys))
 
 
 def _holding(provider: Provider[object]) -> Enter:
@@ -184,47 +230,69 @@ def _wanted(roots: Sequence[tuple[str, Provider[object]]], target: Dependency) -
 
 async def follow(
     plan: Plan,
-    memo: Memo,
+    known: Known,
     instances: Instances,
-    connection: HTTPConnection | None,
     *,
-    request_stack: AsyncExitStack,
-    function_stack: AsyncExitStack,
+    late: Closers,
+    early: Closers,
 ) -> dict[str, object]:
-    """Open what of the plan is not open yet; whatever closes goes on the stack of its lifetime. Give the results."""
+    """Open what of the plan is not known yet, and give the results.
 
-    async def gathered(sources: tuple[Source, ...]) -> dict[str, object]:
-        found: dict[str, object] = {}
-        for source in sources:
-            if source.step is not None:
-                found[source.name] = memo[source.step]
-            elif source.application is not None:
-                found[source.name] = await instances.obtain(source.application)
-            else:
-                found[source.name] = instances if source.instances else _required(connection)
-        return found
-
+    What closes with the request goes to `late`, what closes before the response leaves to `early`. What the application
+    opens later, or cannot open, is asked for in its turn: which error comes first is FastAPI's.
+    """
     for step in plan.steps:
-        if step.key not in memo:
-            stack = function_stack if step.lifetime == "function" else request_stack
-            memo[step.key] = await step.enter(await gathered(step.sources), stack)
-    return await gathered(plan.results)
+        key = step.key
+        if key in known:
+            continue
+        try:
+            arguments = step.take(known)
+        except KeyError:
+            arguments = await _obtained(step.sources, known, instances)
+        if step.call is not None:
+            known[key] = await step.call(*arguments)
+            continue
+        closers = early if step.early else late
+        if step.generate is not None:
+            known[key] = await closers.opened(step.generate(*arguments))
+        else:
+            named = {source.name: value for source, value in zip(step.sources, arguments, strict=True)}
+            known[key] = await step.enter(named, closers.stack)
+    try:
+        return {source.name: known[source.key] for source in plan.results}
+    except KeyError:
+        found = await _obtained(plan.results, known, instances)
+        return {source.name: value for source, value in zip(plan.results, found, strict=True)}
 
 
-def _required(connection: HTTPConnection | None) -> HTTPConnection:
-    if connection is None:
-        raise NotOpen("a connection is needed here, and outside a request there is none")
-    return connection
+async def _obtained(sources: Sequence[Source], known: Known, instances: Instances) -> tuple[object, ...]:
+    found: list[object] = []
+    for source in sources:
+        if source.key not in known and source.application is not None:
+            known[source.key] = await instances.obtain(source.application)
+        elif source.key not in known:
+            raise NotOpen(f"{cast('_Special', source.key).name} is needed here, and outside a request there is none")
+        found.append(known[source.key])
+    return tuple(found)
 
 
-def memo_of(connection: HTTPConnection) -> Memo:
+def known_to(instances: Instances, connection: HTTPConnection | None) -> Known:
+    """Give what is known before anything is opened: what the application holds, and what no dependency gives."""
+    known: Known = cast("Known", instances.values.copy())
+    known[_THE_INSTANCES] = instances
+    if connection is not None:
+        known[_THE_CONNECTION] = connection
+    return known
+
+
+def known_of(connection: HTTPConnection, instances: Instances) -> Known:
     """Give what this run of the request has opened so far: one instance a request, however it is reached.
 
     A middleware may run the application again on the same scope; what the first run opened is closed by then.
     """
     run = connection.scope.get("fastapi_inner_astack")
-    found = cast("tuple[object, Memo] | None", connection.scope.get(_MEMO_KEY))
+    found = cast("tuple[object, Known] | None", connection.scope.get(_KNOWN_KEY))
     if found is None or found[0] is not run:
-        found = (run, {})
-        connection.scope[_MEMO_KEY] = found
+        found = (run, known_to(instances, connection))
+        connection.scope[_KNOWN_KEY] = found
     return found[1]

@@ -112,6 +112,20 @@ class Provider(Generic[T_co]):
         """Whether something is left to do when its lifetime ends."""
         return not inspect.iscoroutinefunction(_call_of(self.factory))
 
+    @property
+    def call(self) -> Callable[..., Awaitable[object]] | None:
+        """The factory itself, where it is a coroutine function."""
+        if not inspect.iscoroutinefunction(_call_of(self.factory)):
+            return None
+        return cast("Callable[..., Awaitable[object]]", self.factory)
+
+    @property
+    def generate(self) -> Callable[..., AsyncIterator[object]] | None:
+        """The factory itself, where it is an async generator function."""
+        if not inspect.isasyncgenfunction(_call_of(self.factory)):
+            return None
+        return cast("Callable[..., AsyncIterator[object]]", self.factory)
+
     @functools.cached_property
     def enter(self) -> Enter:
         """Open one instance; what closes it goes on the stack."""

@@ -15,10 +15,11 @@ from typing import Final, Literal, cast
 from fastapi import Depends, params
 from fastapi.requests import HTTPConnection
 
+from heykit._closers import Closers
 from heykit._instances import Instances, Overrides, instances_if_running, instances_of
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, signature_of
-from heykit._plan import Plan, follow, memo_of, plan_of, require_unreplaced
+from heykit._plan import Plan, follow, known_of, plan_of, require_unreplaced
 from heykit._provider import Keyed, Provider, Seen
 
 _CONNECTION: Final = "connection"
@@ -116,11 +117,10 @@ async def _resolve(
     # An override may leave something open where the original does not; then FastAPI's own stack takes it.
     found = await follow(
         plan,
-        memo_of(connection),
+        known_of(connection, running),
         running,
-        connection,
-        request_stack=request_stack or connection.scope["fastapi_inner_astack"],
-        function_stack=function_stack or connection.scope["fastapi_function_astack"],
+        late=Closers(request_stack or connection.scope["fastapi_inner_astack"]),
+        early=Closers(function_stack or connection.scope["fastapi_function_astack"]),
     )
     return found[_VALUE]
 

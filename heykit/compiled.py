@@ -11,28 +11,25 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, cast
 
 from anyio import CancelScope
-from anyio.lowlevel import checkpoint_if_cancelled
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
+from heykit._closers import Closers
 from heykit._instances import Instances, Overrides, instances_of
 from heykit._needs import Dependency, needs_of, signature_of
-from heykit._plan import Memo, Plan, follow, plan_of
+from heykit._plan import Plan, follow, known_to, plan_of
 from heykit._provider import Provider
 from heykit._seen import is_leaf
 
 __all__ = ["CompiledRoute", "compiled"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _REQUEST: Final = "heykit_request"
@@ -171,8 +168,7 @@ def _resolving(endpoint: Dependency, plan: Plan) -> Dependency:
     async def resolving(**values: object) -> object:
         request = cast("Request", values[named[-1]] if named else values.pop(_REQUEST))
         request.scope[_ENTERED] = True
-        memo: Memo = {}
-        found = await _followed(plan, memo, request)
+        found = await _followed(plan, request)
         found.pop("", None)
         return await call(**values, **found)
 
@@ -183,52 +179,20 @@ def _resolving(endpoint: Dependency, plan: Plan) -> Dependency:
     return resolving
 
 
-async def _followed(plan: Plan, memo: Memo, request: Request) -> dict[str, object]:
+async def _followed(plan: Plan, request: Request) -> dict[str, object]:
     request_stack = cast("AsyncExitStack", request.scope["fastapi_inner_astack"])
     function_stack = cast("AsyncExitStack", request.scope["fastapi_function_astack"])
+    cleanup: CancelScope | None = None
     if plan.closes_with_request or plan.closes_with_function:
-        cleanup = request_stack.enter_context(CancelScope())
-        request_stack = _Shielding(request_stack, cleanup)
-        function_stack = _Shielding(function_stack, cleanup)
+        cleanup = CancelScope()
+        cleanup.__enter__()
+        (request_stack if plan.closes_with_request else function_stack).push(cleanup.__exit__)
     instances = instances_of(request) if plan.asks_application else Instances({})
-    return await follow(plan, memo, instances, request, request_stack=request_stack, function_stack=function_stack)
+    late, early = Closers(request_stack, cleanup), Closers(function_stack, cleanup)
+    return await follow(plan, known_to(instances, request), instances, late=late, early=early)
 
 
 def _calling(endpoint: Dependency) -> Callable[..., Awaitable[object]]:
     if inspect.iscoroutinefunction(endpoint):
         return endpoint
     return functools.partial(run_in_threadpool, endpoint)
-
-
-class _Shielding(AsyncExitStack):
-    """Puts what closes on FastAPI's stack, so that no outer cancellation interrupts its closing.
-
-    The scope was entered before whatever is opened, so scopes those hold are left in their order.
-    """
-
-    def __init__(self, outer: AsyncExitStack, cleanup: CancelScope) -> None:
-        super().__init__()
-        self._outer = outer
-        self._cleanup = cleanup
-
-    async def enter_async_context(self, cm: AbstractAsyncContextManager[T, bool | None]) -> T:
-        value = await cm.__aenter__()
-
-        async def close(
-            kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-        ) -> bool:
-            self._cleanup.shield = True
-            try:
-                swallowed = await cm.__aexit__(kind, error, traceback)
-            finally:
-                self._cleanup.shield = False
-            # A task group can swallow a cancellation while it is shielded, and what closes next must see it.
-            if error is None or swallowed:
-                await checkpoint_if_cancelled()
-            return bool(swallowed)
-
-        self._outer.push_async_exit(close)
-        return value
-
-    def callback(self, callback: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, T]:
-        return self._outer.callback(callback, *args, **kwargs)

@@ -13,13 +13,14 @@ from fastapi import FastAPI
 from fastapi.requests import HTTPConnection
 
 from heykit import wiring
+from heykit._closers import Closers
 from heykit._faults import short_roots
 from heykit._graph import Graph
 from heykit._instances import STATE_KEY, Instance, Instances, Overrides, State, instances_in, instances_of
 from heykit._keyed import end as end_kept
 from heykit._needs import name_of
 from heykit._owner import opening
-from heykit._plan import follow, plan_of, require_unreplaced
+from heykit._plan import follow, known_to, plan_of, require_unreplaced
 from heykit._provider import Provider
 from heykit._seen import is_leaf
 from heykit._standing_in import standing_in
@@ -108,7 +109,7 @@ async def request_scope(source: FastAPI | HTTPConnection) -> AsyncGenerator[Get]
 async def _getting(
     instances: Instances, connection: HTTPConnection | None, overrides: Overrides
 ) -> AsyncGenerator[Get]:
-    memo: dict[Callable[..., object], object] = {}
+    known = known_to(instances, connection)
 
     # The scope is entered before whatever is opened, so that it can shield its closing from an outer cancellation.
     with anyio.CancelScope() as cleanup:
@@ -123,8 +124,8 @@ async def _getting(
                     raise NotOpen(f"{wanted.__name__} needs what only FastAPI can take from a request: not here")
                 plan = plan_of([(_VALUE, wanted)], overrides, instances.overrides)
                 require_unreplaced(plan, overrides, instances.overrides)
-                stacks = {"request_stack": request_stack, "function_stack": function_stack}
-                found = await follow(plan, memo, instances, connection, **stacks)
+                late, early = Closers(request_stack), Closers(function_stack)
+                found = await follow(plan, known, instances, late=late, early=early)
                 return cast("T", found[_VALUE])
 
             try:

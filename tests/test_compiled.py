@@ -36,9 +36,9 @@ def straight(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     follow = _plan.follow
 
-    async def watched(plan: Any, memo: Any, instances: Any, request: Any, **stacks: Any) -> dict[str, object]:
-        found.append(request.url.path)
-        return await follow(plan, memo, instances, request, **stacks)
+    async def watched(plan: Any, known: Any, instances: Any, **stacks: Any) -> dict[str, object]:
+        found.append(next(value.url.path for value in known.values() if isinstance(value, Request)))
+        return await follow(plan, known, instances, **stacks)
 
     monkeypatch.setattr(heykit.compiled, "follow", watched)
     return found

@@ -1,0 +1,123 @@
+"""What is left open, on a stack: closed in reverse, and where asked for, shielded from an outer cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import ParamSpec, TypeAlias, TypeVar, cast
+
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint_if_cancelled
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Close: TypeAlias = Callable[
+    [type[BaseException] | None, BaseException | None, TracebackType | None], Awaitable[bool | None]
+]
+
+
+class Closers:
+    """Puts what closes on a stack.
+
+    With `cleanup` its closing is not interrupted from outside; that scope was entered before whatever is opened, so
+    that scopes which those hold are left in their order.
+    """
+
+    __slots__ = ("_cleanup", "_stack")
+
+    def __init__(self, stack: AsyncExitStack, cleanup: CancelScope | None = None) -> None:
+        self._stack = stack
+        self._cleanup = cleanup
+
+    @property
+    def stack(self) -> AsyncExitStack:
+        """The stack as contextlib has it."""
+        return self._stack if self._cleanup is None else _Shielding(self._stack, self._cleanup)
+
+    async def opened(self, generator: AsyncIterator[T]) -> T:
+        """Run a generator to its `yield`, and from there on when the stack closes.
+
+        What `asynccontextmanager` would make of it, at half the cost where nothing goes wrong.
+        """
+        try:
+            value = await anext(generator)
+        except StopAsyncIteration:
+            raise RuntimeError("generator didn't yield") from None
+        self._stack.push_async_exit(_Running(generator, self._cleanup))
+        return value
+
+
+class _Running:
+    """A generator that has yielded."""
+
+    __slots__ = ("_cleanup", "_generator")
+
+    def __init__(self, generator: AsyncIterator[object], cleanup: CancelScope | None) -> None:
+        self._generator = generator
+        self._cleanup = cleanup
+
+    async def __aenter__(self) -> None:
+        raise AssertionError("it is entered already")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        if self._cleanup is None:
+            return await self._close(kind, error, traceback)
+        return await _shielded(self._cleanup, self._close, kind, error, traceback)
+
+    async def _close(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        if error is not None:
+            # How an error is thrown in, and which one comes out, is contextlib's affair.
+            generator = cast("AsyncGenerator[object]", self._generator)
+            return await asynccontextmanager(lambda: generator)().__aexit__(kind, error, traceback)
+        try:
+            await anext(self._generator)
+        except StopAsyncIteration:
+            return False
+        await cast("AsyncGenerator[object]", self._generator).aclose()
+        raise RuntimeError("generator didn't stop")
+
+
+class _Shielding(AsyncExitStack):
+    """Another stack's context managers, each shielded while it closes."""
+
+    def __init__(self, outer: AsyncExitStack, cleanup: CancelScope) -> None:
+        super().__init__()
+        self._outer = outer
+        self._cleanup = cleanup
+
+    async def enter_async_context(self, cm: AbstractAsyncContextManager[T, bool | None]) -> T:
+        value = await cm.__aenter__()
+
+        async def close(
+            kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        ) -> bool | None:
+            return await _shielded(self._cleanup, cm.__aexit__, kind, error, traceback)
+
+        self._outer.push_async_exit(close)
+        return value
+
+    def callback(self, callback: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, T]:
+        return self._outer.callback(callback, *args, **kwargs)
+
+
+async def _shielded(
+    cleanup: CancelScope,
+    close: Close,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    traceback: TracebackType | None,
+) -> bool | None:
+    cleanup.shield = True
+    try:
+        swallowed = await close(kind, error, traceback)
+    finally:
+        cleanup.shield = False
+    # A task group can swallow a cancellation while it is shielded, and what closes next must see it.
+    if error is None or swallowed:
+        await checkpoint_if_cancelled()
+    return swallowed

@@ -135,7 +135,7 @@ async def signing_key(config: Settings = provided(settings), data: Path = provid
     return await key_from_file(data / "signing-key")
 
 
-@scope.application
+@scope.singleton  # its limit on hashing at once is the whole process's, however many applications run in it
 def passwords() -> AbstractAsyncContextManager[Passwords]:
     return argon2()
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import ParamSpec, TypeAlias, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Close: TypeAlias = Callable[
-    [type[BaseException] | None, BaseException | None, TracebackType | None], Awaitable[bool | None]
-]
 
 
 class Closers:
@@ -63,21 +60,27 @@ class _Running:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        if self._cleanup is None:
-            return await self._close(kind, error, traceback)
-        return await _shielded(self._cleanup, self._close, kind, error, traceback)
-
-    async def _close(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
         if error is not None:
             # How an error is thrown in, and which one comes out, is contextlib's affair.
-            generator = cast("AsyncGenerator[object]", self._generator)
-            return await asynccontextmanager(lambda: generator)().__aexit__(kind, error, traceback)
+            manager = asynccontextmanager(lambda: cast("AsyncGenerator[object]", self._generator))()
+            closing = manager.__aexit__(kind, error, traceback)
+            return await (closing if self._cleanup is None else _shielded(self._cleanup, closing, error))
+        if self._cleanup is not None:
+            self._cleanup.shield = True
+        try:
+            await self._end()
+        finally:
+            if self._cleanup is not None:
+                self._cleanup.shield = False
+        if self._cleanup is not None:
+            await checkpoint_if_cancelled()
+        return False
+
+    async def _end(self) -> None:
         try:
             await anext(self._generator)
         except StopAsyncIteration:
-            return False
+            return
         await cast("AsyncGenerator[object]", self._generator).aclose()
         raise RuntimeError("generator didn't stop")
 
@@ -96,7 +99,7 @@ class _Shielding(AsyncExitStack):
         async def close(
             kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
         ) -> bool | None:
-            return await _shielded(self._cleanup, cm.__aexit__, kind, error, traceback)
+            return await _shielded(self._cleanup, cm.__aexit__(kind, error, traceback), error)
 
         self._outer.push_async_exit(close)
         return value
@@ -105,16 +108,10 @@ class _Shielding(AsyncExitStack):
         return self._outer.callback(callback, *args, **kwargs)
 
 
-async def _shielded(
-    cleanup: CancelScope,
-    close: Close,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-) -> bool | None:
+async def _shielded(cleanup: CancelScope, closing: Awaitable[bool | None], error: BaseException | None) -> bool | None:
     cleanup.shield = True
     try:
-        swallowed = await close(kind, error, traceback)
+        swallowed = await closing
     finally:
         cleanup.shield = False
     # A task group can swallow a cancellation while it is shielded, and what closes next must see it.

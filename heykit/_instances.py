@@ -141,8 +141,11 @@ def instances_of(connection: HTTPConnection) -> Instances:
 
     Raises `NotOpen` where no lifespan of heykit runs.
     """
-    found = instances_if_running(connection)
-    return found if found is not None else instances_in(None)
+    try:
+        return cast("Instances", connection.scope["state"][STATE_KEY])
+    except KeyError:
+        found = instances_if_running(connection)
+        return found if found is not None else instances_in(None)
 
 
 def instances_if_running(connection: HTTPConnection) -> Instances | None:

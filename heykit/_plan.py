@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final, TypeAlias, cast
 
+from anyio import CancelScope
 from fastapi.requests import HTTPConnection
 
 from heykit._closers import Closers
@@ -17,7 +18,7 @@ from heykit._instances import Instances, Overrides
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, name_of, needs_of
 from heykit._provider import Arguments, Enter, Lifetime, Provider, closes, entering
-from heykit.errors import NotOpen, OverrideError
+from heykit.errors import HeykitError, NotOpen, OverrideError
 
 Known: TypeAlias = MutableMapping[object, object]  # values by what gives them, the application's among them
 Take: TypeAlias = Callable[[Known], tuple[object, ...]]
@@ -36,6 +37,8 @@ class _Special:
 
 _THE_CONNECTION: Final = _Special("a connection")
 _THE_INSTANCES: Final = _Special("a running application")
+_THE_CLEANUP: Final = _Special("the scope that shields what closes")
+_NOWHERE: Final = Closers(AsyncExitStack())  # of a plan that leaves nothing open
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,8 @@ class Plan:
         return any(source.key is _THE_INSTANCES or source.application is not None for source in self.sources)
 
     @functools.cached_property
-    def closes_with_request(self) -> bool:
-        return any(step.closes and not step.early for step in self.steps)
-
-    @functools.cached_property
-    def closes_with_function(self) -> bool:
-        return any(step.closes and step.early for step in self.steps)
+    def closes(self) -> bool:
+        return any(step.closes for step in self.steps)
 
 
 def plan_of(roots: Sequence[tuple[str, Provider[object]]], overrides: Overrides, started_with: Overrides) -> Plan:
@@ -263,6 +262,23 @@ async def follow(
     except KeyError:
         found = await _obtained(plan.results, known, instances)
         return {source.name: value for source, value in zip(plan.results, found, strict=True)}
+
+
+async def resolved(plan: Plan, known: Known, instances: Instances, connection: HTTPConnection) -> dict[str, object]:
+    """Open a plan within a request: what closes goes on FastAPI's own stacks, so it closes where FastAPI's does.
+
+    Raises `HeykitError` where this FastAPI keeps no stacks in the connection's scope.
+    """
+    if not plan.closes:
+        return await follow(plan, known, instances, late=_NOWHERE, early=_NOWHERE)
+    late, early = connection.scope.get("fastapi_inner_astack"), connection.scope.get("fastapi_function_astack")
+    if not isinstance(late, AsyncExitStack) or not isinstance(early, AsyncExitStack):
+        raise HeykitError("this version of FastAPI keeps its stacks elsewhere: install the one heykit was made for")
+    cleanup = cast("CancelScope | None", known.get(_THE_CLEANUP))
+    if cleanup is None:
+        # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
+        known[_THE_CLEANUP] = cleanup = late.enter_context(CancelScope())
+    return await follow(plan, known, instances, late=Closers(late, cleanup), early=Closers(early, cleanup))
 
 
 async def _obtained(sources: Sequence[Source], known: Known, instances: Instances) -> tuple[object, ...]:

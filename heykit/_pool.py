@@ -13,8 +13,9 @@ from heykit.errors import Unavailable
 class Entry:
     """One instance: who holds it, and how far it is."""
 
-    def __init__(self, key: Hashable, previous: Entry | None) -> None:
+    def __init__(self, key: Hashable, pool: Pool, previous: Entry | None) -> None:
         self.key = key
+        self.pool = pool
         self.previous = previous  # of the same key, and still closing
         self.life = Life()
         self.value: object | None = None
@@ -30,6 +31,12 @@ class Entry:
     def notice(self) -> None:
         """Wake the task that owns it: who holds it, or what is wanted of it, is another now."""
         self.changed.set()
+
+    def retire(self) -> None:
+        """End it once nobody holds it; who asks for its key from now on gets another."""
+        self.ending = True
+        self.pool.forget(self)
+        self.notice()
 
     @property
     def unwanted(self) -> bool:
@@ -61,6 +68,8 @@ class Pool:
 
         Raises `Unavailable` where it cannot be opened, or where there are as many as may be and all are held.
         """
+        if key not in self._entries:
+            await self._make_room(key)
         entry = self._entries.pop(key, None) or self._made(key, enter, limits)
         self._entries[key] = entry
         entry.holders += 1
@@ -83,7 +92,7 @@ class Pool:
         """Give back, and wait for the closing where nobody else holds it and it is not kept idle."""
         self.give_back(entry)
         if not entry.holders and self._idle <= 0:
-            self._retire(entry)  # whoever comes now gets another, and does not keep us waiting
+            entry.retire()  # whoever comes now gets another, and does not keep us waiting
             await entry.ended.wait()
             if entry.end is not None and entry.end.how == "not closed" and entry.end.error is not None:
                 raise entry.end.error
@@ -92,7 +101,7 @@ class Pool:
         """Close the instance of a key once nobody holds it; who asks from now on gets another."""
         entry = self._entries.get(key)
         if entry is not None:
-            self._retire(entry)
+            entry.retire()
             if not entry.holders:
                 await entry.ended.wait()
 
@@ -102,9 +111,7 @@ class Pool:
         await close_all([*self._opened, *(entry for entry in mine if not entry.is_open)])
 
     def _made(self, key: Hashable, enter: Enter, limits: Limits) -> Entry:
-        if len(self._entries) >= self._limit:
-            self._evict()
-        entry = Entry(key, self._closing.get(key))
+        entry = Entry(key, self, self._closing.get(key))
 
         async def own() -> None:
             await self._own(entry, enter, limits)
@@ -112,18 +119,17 @@ class Pool:
         self._spawn(own)
         return entry
 
-    def _evict(self) -> None:
-        idle = next((entry for entry in self._entries.values() if not entry.holders), None)
-        if idle is None:
-            raise Unavailable(f"all {self._limit:g} of {self._name} are in use: try again, or raise its limit=")
-        self._retire(idle)
+    async def _make_room(self, key: Hashable) -> None:
+        """End what nobody holds, longest idle first; where all are held by idle others, end those before."""
+        while len(self._entries) >= self._limit and key not in self._entries:
+            idle = [entry for entry in (*self._entries.values(), *self._opened) if not entry.holders and entry.is_open]
+            if not idle:
+                raise Unavailable(f"all {self._limit:g} of {self._name} are in use: try again, or raise its limit=")
+            idle[0].retire()
+            if idle[0].pool is not self:
+                await idle[0].ended.wait()
 
-    def _retire(self, entry: Entry) -> None:
-        entry.ending = True
-        self._forget(entry)
-        entry.notice()
-
-    def _forget(self, entry: Entry) -> None:
+    def forget(self, entry: Entry) -> None:
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
             self._closing[entry.key] = entry
@@ -136,7 +142,7 @@ class Pool:
 
         async def hold() -> None:
             await self._until_unwanted(entry)
-            self._forget(entry)
+            self.forget(entry)
 
         with anyio.CancelScope(shield=True):
             try:
@@ -144,7 +150,7 @@ class Pool:
                     await entry.previous.ended.wait()
                 entry.end = await entry.life.live(enter, opened, limits, hold)
             finally:
-                self._forget(entry)
+                self.forget(entry)
                 if self._closing.get(entry.key) is entry:
                     del self._closing[entry.key]
                 entry.previous = None

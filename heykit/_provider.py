@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from anyio import to_thread
@@ -80,10 +81,8 @@ class Provider(Generic[T_co]):
         async def __call__(self, connection: HTTPConnection) -> T_co: ...
 
     else:
-
-        @property
-        def __call__(self) -> Callable[..., object]:
-            return self._seen.call
+        # Looked up in C: FastAPI does it for each request.
+        __call__ = property(attrgetter("_seen.call"))
 
     @property
     def __signature__(self) -> inspect.Signature:

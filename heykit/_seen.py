@@ -15,17 +15,15 @@ from typing import Final, Literal, cast
 from fastapi import Depends, params
 from fastapi.requests import HTTPConnection
 
-from heykit._closers import Closers
 from heykit._instances import Instances, Overrides, instances_if_running, instances_of
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, signature_of
-from heykit._plan import Plan, follow, known_of, plan_of, require_unreplaced
+from heykit._plan import Plan, known_of, plan_of, require_unreplaced, resolved
 from heykit._provider import Keyed, Provider, Seen
 
 _CONNECTION: Final = "connection"
 _VALUE: Final = "value"
 _KEY: Final = "heykit_key"
-_REQUEST_STACK: Final = "heykit_request_stack"
 _FUNCTION_STACK: Final = "heykit_function_stack"
 
 
@@ -68,6 +66,8 @@ def _long_lived_leaf(provider: Provider[object]) -> Callable[..., object]:
     async def long_lived(connection: HTTPConnection) -> object:
         instances = instances_of(connection)
         overrides = _overrides(connection)
+        if not overrides and not instances.overrides and provider in instances.values:
+            return instances.values[provider]
         if overrides or instances.overrides:
             planned(overrides, instances.overrides)  # refuses half a fake
         return await instances.obtain(provider)
@@ -76,13 +76,7 @@ def _long_lived_leaf(provider: Provider[object]) -> Callable[..., object]:
 
 
 def _leaf(provider: Provider[object]) -> Seen:
-    planned = _planned(provider)
-    usual = planned({}, {})
-    if usual.closes_with_function:
-        return _leaf_on_stacks(planned, closes_with_request=usual.closes_with_request)
-    if usual.closes_with_request:
-        return _closing_leaf(planned)
-    return Seen(functools.partial(_resolve, planned), _signature(_connection()))
+    return Seen(functools.partial(_resolve, _planned(provider)), _signature(_connection()))
 
 
 Planned = Callable[[Overrides, Overrides], Plan]
@@ -103,67 +97,18 @@ def _planned(provider: Provider[object]) -> Planned:
     return planned
 
 
-async def _resolve(
-    planned: Planned,
-    connection: HTTPConnection,
-    request_stack: AsyncExitStack | None = None,
-    function_stack: AsyncExitStack | None = None,
-) -> object:
+async def _resolve(planned: Planned, connection: HTTPConnection) -> object:
     overrides = _overrides(connection)
     running = instances_if_running(connection)
     plan = planned(overrides, overrides if running is None else running.overrides)
     if running is None:
         running = instances_of(connection) if plan.asks_application else Instances(overrides)
-    # An override may leave something open where the original does not; then FastAPI's own stack takes it.
-    found = await follow(
-        plan,
-        known_of(connection, running),
-        running,
-        late=Closers(request_stack or connection.scope["fastapi_inner_astack"]),
-        early=Closers(function_stack or connection.scope["fastapi_function_astack"]),
-    )
+    found = await resolved(plan, known_of(connection, running), running, connection)
     return found[_VALUE]
 
 
 def _overrides(connection: HTTPConnection) -> Overrides:
     return cast("Overrides", getattr(connection.scope.get("app"), "dependency_overrides", {}))
-
-
-def _closing_leaf(planned: Planned) -> Seen:
-    async def closing(connection: HTTPConnection) -> AsyncGenerator[object]:
-        async with AsyncExitStack() as stack:
-            try:
-                value = await _resolve(planned, connection, stack)
-            except BaseException:
-                _leave_to_fastapi(connection, stack)
-                raise
-            yield value
-
-    return Seen(closing, _signature(_connection()))
-
-
-def _leave_to_fastapi(connection: HTTPConnection, stack: AsyncExitStack) -> None:
-    """Of a chain that failed half-way, what is open closes with the request as FastAPI has it, not here and now."""
-    outer = connection.scope.get("fastapi_inner_astack")
-    if isinstance(outer, AsyncExitStack):
-        outer.push_async_exit(stack.pop_all())
-
-
-def _leaf_on_stacks(planned: Planned, *, closes_with_request: bool) -> Seen:
-    """A leaf above function-scoped things: a generator that FastAPI closes with the request may not hold them."""
-
-    async def on_stacks(
-        connection: HTTPConnection,
-        heykit_function_stack: AsyncExitStack,
-        heykit_request_stack: AsyncExitStack | None = None,
-    ) -> object:
-        return await _resolve(planned, connection, heykit_request_stack, heykit_function_stack)
-
-    # Stacks of its own, not shared by all leaves: so each thing closes where FastAPI would close it.
-    hidden = [_hidden(_FUNCTION_STACK, "function")]
-    if closes_with_request:
-        hidden.append(_hidden(_REQUEST_STACK, "request"))
-    return Seen(on_stacks, _signature(_connection(), *hidden))
 
 
 def _factory(provider: Provider[object]) -> Seen:

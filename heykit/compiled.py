@@ -15,16 +15,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from anyio import CancelScope
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from heykit._closers import Closers
 from heykit._instances import Instances, Overrides, instances_of
 from heykit._needs import Dependency, needs_of, signature_of
-from heykit._plan import Plan, follow, known_to, plan_of
+from heykit._plan import Plan, known_to, plan_of, resolved
 from heykit._provider import Provider
 from heykit._seen import is_leaf
 
@@ -168,7 +166,8 @@ def _resolving(endpoint: Dependency, plan: Plan) -> Dependency:
     async def resolving(**values: object) -> object:
         request = cast("Request", values[named[-1]] if named else values.pop(_REQUEST))
         request.scope[_ENTERED] = True
-        found = await _followed(plan, request)
+        instances = instances_of(request) if plan.asks_application else Instances({})
+        found = await resolved(plan, known_to(instances, request), instances, request)
         found.pop("", None)
         return await call(**values, **found)
 
@@ -177,19 +176,6 @@ def _resolving(endpoint: Dependency, plan: Plan) -> Dependency:
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
     cast("Any", resolving).__signature__ = inspect.Signature(parameters)
     return resolving
-
-
-async def _followed(plan: Plan, request: Request) -> dict[str, object]:
-    request_stack = cast("AsyncExitStack", request.scope["fastapi_inner_astack"])
-    function_stack = cast("AsyncExitStack", request.scope["fastapi_function_astack"])
-    cleanup: CancelScope | None = None
-    if plan.closes_with_request or plan.closes_with_function:
-        cleanup = CancelScope()
-        cleanup.__enter__()
-        (request_stack if plan.closes_with_request else function_stack).push(cleanup.__exit__)
-    instances = instances_of(request) if plan.asks_application else Instances({})
-    late, early = Closers(request_stack, cleanup), Closers(function_stack, cleanup)
-    return await follow(plan, known_to(instances, request), instances, late=late, early=early)
 
 
 def _calling(endpoint: Dependency) -> Callable[..., Awaitable[object]]:

@@ -11,6 +11,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router
 
+from heykit._drawing import draw
 from heykit._faults import faults_of
 from heykit._graph import Graph, Use, graph_of
 from heykit._instances import Overrides
@@ -18,7 +19,7 @@ from heykit._needs import Dependency, needs_of
 from heykit._provider import Provider
 from heykit.errors import Fault
 
-__all__ = ["Fault", "Graph", "check", "mounted", "overrides_of", "read", "read_with"]
+__all__ = ["Fault", "Graph", "check", "draw", "mounted", "overrides_of", "read", "read_with"]
 
 
 def read(*roots: FastAPI | Provider[object]) -> Graph:

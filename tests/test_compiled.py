@@ -34,13 +34,13 @@ def log() -> list[str]:
 def straight(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The endpoints that compiled routes resolved by themselves."""
     found: list[str] = []
-    follow = _plan.follow
+    resolved = _plan.resolved
 
-    async def watched(plan: Any, known: Any, instances: Any, **stacks: Any) -> dict[str, object]:
-        found.append(next(value.url.path for value in known.values() if isinstance(value, Request)))
-        return await follow(plan, known, instances, **stacks)
+    async def watched(plan: Any, known: Any, instances: Any, connection: Any) -> dict[str, object]:
+        found.append(connection.url.path)
+        return await resolved(plan, known, instances, connection)
 
-    monkeypatch.setattr(heykit.compiled, "follow", watched)
+    monkeypatch.setattr(heykit.compiled, "resolved", watched)
     return found
 
 

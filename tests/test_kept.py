@@ -380,6 +380,28 @@ async def test_the_one_idle_longest_makes_room_and_none_that_is_held() -> None:
         await world.pool.close()
 
 
+def test_a_chain_of_keys_makes_room_from_its_top(log: list[str]) -> None:
+    """What is held by something idle is freed with it."""
+
+    @scope.keyed(by=path, limit=2)
+    def below(of: str = provided(path)) -> AbstractAsyncContextManager[str]:
+        return logged(f"below {of}")
+
+    @scope.keyed(by=path)
+    async def above(on: str = provided(below)) -> AsyncGenerator[str]:
+        yield on
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/{name}")
+    async def get(name: str, value: str = provided(above)) -> str:
+        return value
+
+    with TestClient(app) as client:
+        assert [client.get(f"/{name}").status_code for name in "abcd"] == [200] * 4
+        assert log.count("close below /a") == log.count("close below /b") == 1
+
+
 async def test_one_that_cannot_open_is_told_to_all_who_wait_and_tried_again_by_the_next() -> None:
     async with anyio.create_task_group() as tasks:
         pool = Pool("things", lambda own: void(tasks.start_soon(own)), idle=60, limit=2)

@@ -62,25 +62,25 @@ def unauthorised(detail: str) -> HTTPException:
 def require_role(user: Provider[U], role: str) -> Provider[U]:
     """Give the user, who has the role; answers 403 where they do not."""
 
-    @scope.request
     async def with_role(subject: U = provided(user)) -> U:
         if not access.has_role(subject, role):
             raise _challenge(403, f"the role {role} is needed", error="insufficient_scope")
         return subject
 
-    return with_role
+    with_role.__name__ = role  # what a drawing and an error call it
+    return scope.request(with_role)
 
 
 def require_permission(user: Provider[P], permission: str) -> Provider[P]:
     """Give the user, who has the permission, such as `read:videos`; answers 403 where they do not."""
 
-    @scope.request
     async def with_permission(subject: P = provided(user)) -> P:
         if not access.has_permission(subject, permission):
             raise _challenge(403, f"the permission {permission} is needed", error="insufficient_scope")
         return subject
 
-    return with_permission
+    with_permission.__name__ = permission  # what a drawing and an error call it
+    return scope.request(with_permission)
 
 
 def _challenge(status: int, detail: str, *, error: str | None = None) -> HTTPException:

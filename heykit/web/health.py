@@ -98,13 +98,15 @@ Page = Callable[..., Awaitable[Report]]
 def _add(
     router: APIRouter, path: str, page: Page, allowed: Sequence[params.Depends], model: type[Report] = Report
 ) -> None:
+    name = f"health{path.replace('/', '_')}"
+    page.__name__ = name  # what a drawing calls it
     router.add_api_route(
         path,
         page,
         dependencies=allowed,
         response_model=model,
         responses={503: {"model": model, "description": "Something that is needed fails"}},
-        name=f"health{path.replace('/', '_')}",
+        name=name,
     )
 
 

@@ -6,10 +6,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import assert_type
 
-from heykit import lifespan_with, opened, provided, scope
+from fastapi import FastAPI
+
+from heykit import lifespan_with, opened, provided, request_scope, scope
 from heykit.cache import Cache, Cached, cached, memory_cache
 from heykit.config import Loaded, explain, load, mapping
 from heykit.database import Database, Row, Transaction, connect
+from heykit.resilience import Retry
 from heykit.scope import Provider
 
 
@@ -43,6 +46,21 @@ def numbers() -> AbstractAsyncContextManager[Cache[int]]:
     return memory_cache()
 
 
+@scope.singleton(lazy=True, retry=Retry(attempts=2))
+async def shared() -> AsyncGenerator[bytes]:
+    yield b""
+
+
+@scope.keyed(by=number, idle=60, limit=10)
+async def per_number(of: int = provided(number)) -> float:
+    return float(of)
+
+
+@scope.session(by=number)
+def session_numbers() -> AbstractAsyncContextManager[Cache[int]]:
+    return memory_cache()
+
+
 @scope.application(fallback=number)
 async def replaceable() -> int:
     return 2
@@ -62,6 +80,9 @@ assert_type(iterated, Provider[str])
 assert_type(transaction, Provider[Transaction])
 assert_type(numbers, Provider[Cache[int]])
 assert_type(replaceable, Provider[int])
+assert_type(shared, Provider[bytes])
+assert_type(per_number, Provider[float])
+assert_type(session_numbers, Provider[Cache[int]])
 assert_type(provided(number), int)
 assert_type(provided(database), Database)
 assert_type(provided(Plain), Plain)
@@ -87,3 +108,9 @@ async def uses(db: Database, cache: Cache[int | None]) -> None:
     assert_type(load(Video, [mapping({})]), Video)
     assert_type(explain(Video, [mapping({})]), Loaded[Video])
     lifespan_with(number, database)
+
+
+async def works(app: FastAPI) -> None:
+    async with request_scope(app) as get:
+        assert_type(await get(number), int)
+        assert_type(await get(transaction), Transaction)

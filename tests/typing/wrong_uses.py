@@ -28,6 +28,16 @@ async def another_than_its_fallback() -> AsyncGenerator[str]:
     yield "text"
 
 
+@scope.singleton(lazy=True, fallback=number)  # type: ignore[arg-type]
+async def shared_otherwise() -> str:
+    return "text"
+
+
+@scope.keyed(idle=60)  # type: ignore[call-arg]
+async def without_key() -> int:
+    return 1
+
+
 @scope.request(timeout=5)  # type: ignore[call-overload, untyped-decorator]
 async def without_options() -> int:
     return 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import types
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import ParamSpec, TypeVar, cast
@@ -65,24 +66,48 @@ class _Running:
             manager = asynccontextmanager(lambda: cast("AsyncGenerator[object]", self._generator))()
             closing = manager.__aexit__(kind, error, traceback)
             return await (closing if self._cleanup is None else _shielded(self._cleanup, closing, error))
-        if self._cleanup is not None:
-            self._cleanup.shield = True
-        try:
-            await self._end()
-        finally:
-            if self._cleanup is not None:
-                self._cleanup.shield = False
-        if self._cleanup is not None:
+        waited, stopped = await _advanced(self._generator, self._cleanup)
+        if not stopped:
+            await cast("AsyncGenerator[object]", self._generator).aclose()
+            raise RuntimeError("generator didn't stop")
+        if waited and self._cleanup is not None:
             await checkpoint_if_cancelled()
         return False
 
-    async def _end(self) -> None:
-        try:
-            await anext(self._generator)
-        except StopAsyncIteration:
-            return
-        await cast("AsyncGenerator[object]", self._generator).aclose()
-        raise RuntimeError("generator didn't stop")
+
+@types.coroutine
+def _advanced(
+    generator: AsyncIterator[object], cleanup: CancelScope | None
+) -> Generator[object, object, tuple[bool, bool]]:
+    """Run a generator on; tell whether it waited for anything, and whether it came to its end.
+
+    Shielded as soon as it waits: before, the event loop does not run, so no cancellation can arrive, and none needs to
+    be looked for afterwards. Most clean-up that waits for nothing is so spared two thirds of its cost.
+    """
+    step = cast("Coroutine[object, object, object]", anext(generator))
+    try:
+        awaited = step.send(None)
+    except StopAsyncIteration:
+        return False, True
+    except StopIteration:
+        return False, False
+    if cleanup is not None:
+        cleanup.shield = True
+    try:
+        while True:
+            try:
+                received = yield awaited
+            except BaseException as thrown:  # noqa: BLE001 - it is the generator's to handle
+                awaited = step.throw(thrown)
+            else:
+                awaited = step.send(received)
+    except StopAsyncIteration:
+        return True, True
+    except StopIteration:
+        return True, False
+    finally:
+        if cleanup is not None:
+            cleanup.shield = False
 
 
 class _Shielding(AsyncExitStack):

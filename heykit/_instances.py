@@ -68,7 +68,7 @@ class Instances:
 
     def __init__(self, overrides: Overrides) -> None:
         self.overrides: Overrides = dict(overrides)
-        self.values: dict[Dependency, object] = {}
+        self.values: dict[object, object] = {}  # by what gives them
         self.pools: dict[Dependency, Pool] = {}  # of keyed providers, each from its first use
         self.kept: list[Entry] = []  # what those hold open, in order of opening
         self.short_lived: dict[Dependency, str] = {}  # the scope of what requests open
@@ -82,6 +82,9 @@ class Instances:
 
     def __contains__(self, target: object) -> bool:
         return target in self._instances
+
+    def __bool__(self) -> bool:
+        return True  # empty or not
 
     def get(self, target: Dependency) -> Instance | None:
         return self._instances.get(target)
@@ -142,10 +145,10 @@ def instances_of(connection: HTTPConnection) -> Instances:
     Raises `NotOpen` where no lifespan of heykit runs.
     """
     try:
-        return cast("Instances", connection.scope["state"][STATE_KEY])
+        found: Instances = connection.scope["state"][STATE_KEY]
     except KeyError:
-        found = instances_if_running(connection)
-        return found if found is not None else instances_in(None)
+        return instances_if_running(connection) or instances_in(None)
+    return found
 
 
 def instances_if_running(connection: HTTPConnection) -> Instances | None:

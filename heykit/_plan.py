@@ -81,6 +81,11 @@ class Plan:
         return any(source.key is _THE_INSTANCES or source.application is not None for source in self.sources)
 
     @functools.cached_property
+    def rows(self) -> tuple[tuple[Dependency, Take, Callable[..., Awaitable[object]] | None, Step], ...]:
+        """The steps as `follow` reads them."""
+        return tuple((step.key, step.take, step.call, step) for step in self.steps)
+
+    @functools.cached_property
     def closes(self) -> bool:
         return any(step.closes for step in self.steps)
 
@@ -240,16 +245,15 @@ async def follow(
     What closes with the request goes to `late`, what closes before the response leaves to `early`. What the application
     opens later, or cannot open, is asked for in its turn: which error comes first is FastAPI's.
     """
-    for step in plan.steps:
-        key = step.key
+    for key, take, call, step in plan.rows:
         if key in known:
             continue
         try:
-            arguments = step.take(known)
+            arguments = take(known)
         except KeyError:
             arguments = await _obtained(step.sources, known, instances)
-        if step.call is not None:
-            known[key] = await step.call(*arguments)
+        if call is not None:
+            known[key] = await call(*arguments)
             continue
         closers = early if step.early else late
         if step.generate is not None:
@@ -274,8 +278,8 @@ async def resolved(plan: Plan, known: Known, instances: Instances, connection: H
     late, early = connection.scope.get("fastapi_inner_astack"), connection.scope.get("fastapi_function_astack")
     if not isinstance(late, AsyncExitStack) or not isinstance(early, AsyncExitStack):
         raise HeykitError("this version of FastAPI keeps its stacks elsewhere: install the one heykit was made for")
-    cleanup = cast("CancelScope | None", known.get(_THE_CLEANUP))
-    if cleanup is None:
+    cleanup = known.get(_THE_CLEANUP)
+    if not isinstance(cleanup, CancelScope):
         # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
         known[_THE_CLEANUP] = cleanup = late.enter_context(CancelScope())
     return await follow(plan, known, instances, late=Closers(late, cleanup), early=Closers(early, cleanup))
@@ -294,7 +298,7 @@ async def _obtained(sources: Sequence[Source], known: Known, instances: Instance
 
 def known_to(instances: Instances, connection: HTTPConnection | None) -> Known:
     """Give what is known before anything is opened: what the application holds, and what no dependency gives."""
-    known: Known = cast("Known", instances.values.copy())
+    known: Known = {**instances.values}
     known[_THE_INSTANCES] = instances
     if connection is not None:
         known[_THE_CONNECTION] = connection

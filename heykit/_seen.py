@@ -108,7 +108,8 @@ async def _resolve(planned: Planned, connection: HTTPConnection) -> object:
 
 
 def _overrides(connection: HTTPConnection) -> Overrides:
-    return cast("Overrides", getattr(connection.scope.get("app"), "dependency_overrides", {}))
+    found: Overrides = getattr(connection.scope.get("app"), "dependency_overrides", {})
+    return found
 
 
 def _factory(provider: Provider[object]) -> Seen:

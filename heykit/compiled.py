@@ -77,7 +77,7 @@ class _Twin:
     chain: frozenset[Dependency]
 
     def fits(self, request: Request) -> bool:
-        overrides = cast("Overrides", request.app.dependency_overrides)
+        overrides: Overrides = request.scope["app"].dependency_overrides
         return not overrides or self.chain.isdisjoint(overrides)
 
 
@@ -164,7 +164,8 @@ def _resolving(endpoint: Dependency, plan: Plan) -> Dependency:
 
     @functools.wraps(endpoint)
     async def resolving(**values: object) -> object:
-        request = cast("Request", values[named[-1]] if named else values.pop(_REQUEST))
+        request = values[named[-1]] if named else values.pop(_REQUEST)
+        assert isinstance(request, Request)
         request.scope[_ENTERED] = True
         instances = instances_of(request) if plan.asks_application else Instances({})
         found = await resolved(plan, known_to(instances, request), instances, request)

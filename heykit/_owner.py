@@ -148,6 +148,7 @@ class _Owners:
                 if instance.state == "opening":
                     await instance.settled.wait()
             for instance in reversed(self._opened):
+                self._instances.values.pop(instance.target, None)  # nobody gets what is closing
                 instance.end()
                 await instance.ended.wait()
             done.set()

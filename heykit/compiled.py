@@ -21,12 +21,12 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from heykit._instances import Instances, Overrides, instances_of
-from heykit._needs import Dependency, needs_of, signature_of
+from heykit._needs import Dependency, name_of, needs_of, signature_of
 from heykit._plan import Plan, known_to, plan_of, resolved
 from heykit._provider import Provider
 from heykit._seen import is_leaf
 
-__all__ = ["CompiledRoute", "compiled"]
+__all__ = ["CompiledRoute", "compiled", "uncompiled"]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -81,34 +81,48 @@ class _Twin:
         return not overrides or self.chain.isdisjoint(overrides)
 
 
+def uncompiled(app: FastAPI) -> dict[str, str]:
+    """Name the compiled routes of an application that are left to FastAPI, by path, and say why."""
+    found: dict[str, str] = {}
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, _CompiledRoute):
+            reason = _why_native(_contexts(app, context.original_route))
+            if reason:
+                found[context.path or ""] = reason
+    return found
+
+
+def _contexts(app: FastAPI, route: APIRoute) -> list[RouteContext]:
+    return [context for context in iter_route_contexts(app.routes) if context.original_route is route]
+
+
+def _why_native(contexts: list[RouteContext]) -> str:
+    """Say why a route cannot have a twin; empty where it can."""
+    if len(contexts) != 1:
+        return f"it stands in the application {len(contexts)} times"
+    dependant = cast("Dependant", contexts[0].dependant)
+    endpoint = dependant.call
+    if not dependant.dependencies:
+        return "it has no dependencies"
+    if not inspect.isfunction(endpoint) or hasattr(endpoint, "__wrapped__"):
+        return "its endpoint is decorated, or is no function"
+    if inspect.isasyncgenfunction(endpoint) or inspect.isgeneratorfunction(endpoint):
+        return "its endpoint is a generator"
+    theirs = [name_of(sub.call) for sub in dependant.dependencies if sub.call is not None and not _is_ours(sub)]
+    return f"FastAPI must resolve {', '.join(theirs)}" if theirs else ""
+
+
 def _twin_of(route: APIRoute, request: Request) -> _Twin | None:
     """Make the twin, where there can be one: the route stands there once, and its chain is heykit's alone."""
     app = request.scope.get("app")
-    contexts = (
-        [c for c in iter_route_contexts(app.routes) if c.original_route is route] if isinstance(app, FastAPI) else []
-    )
-    if len(contexts) != 1 or not isinstance(request.scope.get("fastapi_inner_astack"), AsyncExitStack):
+    contexts = _contexts(app, route) if isinstance(app, FastAPI) else []
+    if _why_native(contexts) or not isinstance(request.scope.get("fastapi_inner_astack"), AsyncExitStack):
         return None
-    context = contexts[0]
-    dependant = cast("Dependant", context.dependant)
-    subs = dependant.dependencies
-    if not subs or not _is_plain_endpoint(dependant.call) or not all(map(_is_ours, subs)):
-        return None
-    roots = [(sub.name or "", cast("Provider[object]", sub.call)) for sub in subs]
+    dependant = cast("Dependant", contexts[0].dependant)
+    roots = [(sub.name or "", cast("Provider[object]", sub.call)) for sub in dependant.dependencies]
     plan = plan_of(roots, {}, {})
     endpoint = _resolving(cast("Dependency", dependant.call), plan)
-    return _Twin(_made(context, route, endpoint).get_route_handler(), _chain(roots))
-
-
-def _is_plain_endpoint(endpoint: object) -> bool:
-    """Tell whether it is called and gives a response; of one that is decorated FastAPI knows more."""
-    if (
-        not inspect.isfunction(endpoint)
-        or inspect.isasyncgenfunction(endpoint)
-        or inspect.isgeneratorfunction(endpoint)
-    ):
-        return False
-    return not hasattr(endpoint, "__wrapped__")
+    return _Twin(_made(contexts[0], route, endpoint).get_route_handler(), _chain(roots))
 
 
 def _is_ours(sub: Dependant) -> bool:

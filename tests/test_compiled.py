@@ -19,7 +19,7 @@ from starlette.types import Message
 
 import heykit.compiled
 from heykit import CompiledRoute, _plan, lifespan, provided, scope
-from heykit.compiled import compiled
+from heykit.compiled import compiled, uncompiled
 
 LOG: list[str] = []
 
@@ -212,6 +212,38 @@ def test_what_it_cannot_compile_is_left_to_fastapi(straight: list[str]) -> None:
         assert client.get("/plain").json() == "plain"
         assert client.get("/stream").text.strip() == "7"
     assert straight == []
+
+
+def test_what_is_left_to_fastapi_is_told_with_its_reason() -> None:
+    router = APIRouter(route_class=CompiledRoute)
+    twice = APIRouter(route_class=CompiledRoute)
+
+    @router.get("/compiled")
+    async def of_number(n: int = provided(number)) -> None: ...
+
+    @router.get("/parsed")
+    async def parsed(x: str = provided(with_header)) -> None: ...
+
+    @router.get("/stream")
+    async def stream(n: int = provided(number)) -> AsyncGenerator[int]:
+        yield n
+
+    @router.get("/nothing")
+    async def nothing() -> None: ...
+
+    @twice.get("/twice")
+    async def of_two(n: int = provided(number)) -> None: ...
+
+    app = app_of(router)
+    app.include_router(twice, prefix="/a")
+    app.include_router(twice, prefix="/b")
+    assert uncompiled(app) == {
+        "/parsed": "FastAPI must resolve with_header",
+        "/stream": "its endpoint is a generator",
+        "/nothing": "it has no dependencies",
+        "/a/twice": "it stands in the application 2 times",
+        "/b/twice": "it stands in the application 2 times",
+    }
 
 
 def test_a_route_included_twice_is_left_to_fastapi(log: list[str], straight: list[str]) -> None:

@@ -351,7 +351,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     host, port = listening.getsockname()[:2]
-    print(f"HeyGen AI API: http://{host}:{port}/docs", flush=True)
+    print(f"HeyGen AI API: http://{f'[{host}]' if ':' in host else host}:{port}/docs", flush=True)
     serve(app, listening, debug=debug)
     return 0
 

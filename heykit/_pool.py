@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Sequence
+from types import MappingProxyType
+from typing import Final
 
 import anyio
 
 from heykit._life import End, Enter, Life, Limits, Spawn
 from heykit.errors import Unavailable
+
+logger = logging.getLogger("heykit.lifetime")
+
+_ENDED: Final = MappingProxyType({"failed": "failed while serving", "not closed": "could not be closed"})
 
 
 class Entry:
@@ -149,6 +156,8 @@ class Pool:
                 if entry.previous is not None:
                     await entry.previous.ended.wait()
                 entry.end = await entry.life.live(enter, opened, limits, hold)
+                if entry.end.how in {"failed", "not closed"}:
+                    logger.error("one of %s %s", self._name, _ENDED[entry.end.how], exc_info=entry.end.error)
             finally:
                 self.forget(entry)
                 if self._closing.get(entry.key) is entry:

@@ -461,3 +461,51 @@ async def test_whatever_is_taken_given_back_and_ended_there_is_never_a_second_of
             assert all(entry.is_open and world.open[str(entry.key)] for entry in held)
         await world.pool.close()
         assert not any(world.open.values())
+
+
+async def test_one_that_cannot_be_closed_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    @asynccontextmanager
+    async def stubborn() -> AsyncGenerator[str]:
+        yield "stubborn"
+        raise OSError("will not close")
+
+    async def enter(stack: AsyncExitStack) -> str:
+        return await stack.enter_async_context(stubborn())
+
+    async with anyio.create_task_group() as tasks:
+        pool = Pool("things", lambda own: void(tasks.start_soon(own)), idle=0, limit=1)
+        entry = await pool.take("key", enter, LIMITS)
+        pool.give_back(entry)
+        await entry.ended.wait()
+    assert [record.message for record in caplog.records] == ["one of things could not be closed"]
+
+
+async def test_one_that_crashes_is_told_in_the_log_and_the_next_gets_another(caplog: pytest.LogCaptureFixture) -> None:
+    crash = anyio.Event()
+
+    @asynccontextmanager
+    async def fragile() -> AsyncGenerator[str]:
+        async def background() -> None:
+            await crash.wait()
+            raise ConnectionError("gone")
+
+        async with anyio.create_task_group() as own:
+            own.start_soon(background)
+            yield "fragile"
+            own.cancel_scope.cancel()
+
+    async def enter(stack: AsyncExitStack) -> str:
+        return await stack.enter_async_context(fragile())
+
+    async with anyio.create_task_group() as tasks:
+        pool = Pool("things", lambda own: void(tasks.start_soon(own)), idle=60, limit=2)
+        first = await pool.take("key", enter, LIMITS)
+        crash.set()
+        await first.ended.wait()
+        crash = anyio.Event()
+        second = await pool.take("key", enter, LIMITS)
+        assert second is not first
+        pool.give_back(first)
+        pool.give_back(second)
+        await pool.close()
+    assert [record.message for record in caplog.records] == ["one of things failed while serving"]

@@ -155,7 +155,8 @@ def test_ctrl_c_in_the_middle_of_a_render_ends_cleanly_and_the_job_goes_on_at_th
         with api.client.stream("GET", f"/api/v1/videos/{id}/events", headers=who) as events:
             next(line for line in events.iter_lines() if "rendering" in line)
             api.process.send_signal(signal.SIGINT)  # with a client still listening
-            assert api.process.wait(SECONDS) == 0
+            time.sleep(0.3)
+            assert api.end(signal.SIGINT) == 0  # and impatiently once more
         assert "Application shutdown complete" in api.output
         assert "Traceback" not in api.output
     with served(tmp_path, {**settings, "HEYGEN_VIDEO__SECONDS_PER_CAPTION": "0"}) as api:

@@ -33,9 +33,12 @@ async def key_from_file(path: Path, *, entropy: Callable[[int], bytes] = os.uran
 
 
 def _read_or_make(path: Path, entropy: Callable[[int], bytes]) -> Key:
-    if not path.exists():
+    if not os.path.lexists(path):
         _make(path, entropy)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        raise KeyRefused(f"{path} is no plain file: delete it to have a signing key made there")
+    if stat.S_IMODE(mode) & 0o077:
         raise KeyRefused(f"others may read the signing key {path}: chmod 600 it, or delete it to have a new one made")
     try:
         secret = bytes.fromhex(path.read_text("ascii"))

@@ -63,12 +63,21 @@ async def _heykit_error(connection: HTTPConnection, error: Exception) -> Respons
     assert isinstance(error, HeykitError)
     if error.status == 500:
         logger.error("%s failed", connection.url.path, exc_info=error)
+    elif error.status > 500:
+        logger.warning("%s failed: %s", connection.url.path, error)
     if isinstance(connection, WebSocket):
         await _close(connection, error)
         return None
-    if error.status == 500:
-        return _answer(500, "Something went wrong here; it has been logged.", error.code)
-    return _answer(error.status, str(error), error.code, headers=_headers_of(error))
+    return _answer(error.status, _said(error), error.code, headers=_headers_of(error))
+
+
+def _said(error: HeykitError) -> str:
+    """What a client may hear: of what is wrong on our side neither hosts nor paths."""
+    if isinstance(error, Unavailable):
+        return "Something that is needed is away for now; try again."
+    if error.status >= 500:
+        return "Something went wrong here; it has been logged."
+    return str(error)
 
 
 async def _close(websocket: WebSocket, error: HeykitError) -> None:
@@ -76,7 +85,7 @@ async def _close(websocket: WebSocket, error: HeykitError) -> None:
     # RFC 6455, section 7.4.1 and its registry: 1008 policy violation, 1011 internal error, 1013 try again later.
     code = 1011 if error.status == 500 else 1013 if isinstance(error, Unavailable) else 1008
     if websocket.application_state is not WebSocketState.DISCONNECTED:
-        await websocket.close(code, "" if error.status == 500 else str(error)[:_LONGEST_REASON])
+        await websocket.close(code, _said(error)[:_LONGEST_REASON])
 
 
 def _headers_of(error: HeykitError) -> dict[str, str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heykit.errors import HeykitError
@@ -24,6 +27,8 @@ def bound(host: str, port: int) -> socket.socket:
 
     Raises `PortError`, which says what to do, where it cannot be had.
     """
+    if not host.isascii() or not host:
+        raise PortError(f"{host!r} is no host to listen on: give a name or an address")
     if not 0 <= port <= 65_535:
         raise PortError(f"{port} is no port: one from 0 to 65535 is")
     try:
@@ -42,45 +47,60 @@ def serve(app: ASGIApp, listening: socket.socket, *, debug: bool = False, patien
     import uvicorn
 
     config = uvicorn.Config(
-        telling(app),
+        app,
         lifespan="on",
         log_level="debug" if debug else "info",
         timeout_graceful_shutdown=patience,
     )
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            super().handle_exit(sig, frame)
+            # A second Ctrl-C would skip the closing of everything; the first has its time limit.
+            self.force_exit = False
+
+    server = Server(config)
+    config.app = telling(app, is_ending=lambda: server.should_exit)
     # Once all is closed uvicorn raises the signal again that ended it; a person who pressed Ctrl-C wants no trace.
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
 
 
-def telling(app: ASGIApp) -> ASGIApp:
+def telling(app: ASGIApp, *, is_ending: Callable[[], bool] = lambda: False) -> ASGIApp:
     """Wrap an application so that a failed start is told by its error alone: a person reads that line, not a trace.
 
-    What heykit raises says by itself what is wrong; the trace of any other error is kept.
+    What heykit raises says by itself what is wrong; the trace of any other error is kept. A request that is cut off
+    while the server is ending is no error.
     """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await _told(app, scope, receive, send)
             return
-        failures: list[Message] = []
-
-        async def hold(message: Message) -> None:
-            if message["type"].endswith(".failed"):
-                failures.append(message)
-            else:
-                await send(message)
-
         try:
-            await app(scope, receive, hold)
-        except HeykitError as error:
-            for message in failures:
-                await send({**message, "message": f"{type(error).__name__}: {error}"})
-            raise
-        except BaseException:
-            for message in failures:
-                await send(message)
-            raise
-        for message in failures:
-            await send(message)
+            await app(scope, receive, send)
+        except anyio.get_cancelled_exc_class():
+            if not is_ending():
+                raise
 
     return wrapped
+
+
+async def _told(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    failures: list[Message] = []
+
+    async def hold(message: Message) -> None:
+        if message["type"].endswith(".failed"):
+            failures.append(message)
+        else:
+            await send(message)
+
+    try:
+        await app(scope, receive, hold)
+    except HeykitError as error:
+        for message in failures:
+            message["message"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        for message in failures:
+            await send(message)

@@ -62,3 +62,16 @@ async def test_what_is_no_key_is_refused_and_not_overwritten(tmp_path: Path, hel
     with pytest.raises(KeyRefused):
         await key_from_file(path)
     assert path.read_text(encoding="utf-8") == held
+
+
+@pytest.mark.parametrize("kind", ["directory", "dangling link", "pipe"])
+async def test_what_is_no_plain_file_is_told_so(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "signing-key"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path, 0o600)
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(KeyRefused, match="is no plain file"):
+        await key_from_file(path)

@@ -24,6 +24,8 @@ def test_a_free_port_is_taken_for_port_0() -> None:
         ("192.0.2.1", 0, "Cannot assign requested address"),  # RFC 5737: an address nobody has
         ("127.0.0.1", 70_000, "from 0 to 65535"),
         ("no such host.invalid", 0, "cannot be listened on"),
+        ("a\udcff", 0, "is no host"),
+        ("", 0, "is no host"),
     ],
 )
 def test_an_address_that_cannot_be_had_is_told_with_its_reason(host: str, port: int, why: str) -> None:

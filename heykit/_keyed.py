@@ -19,7 +19,9 @@ async def hold(instances: Instances, provider: Provider[object], key: object, st
     Raises `NoKey` where the key is None or cannot be one, and `Unavailable` where it cannot be opened.
     """
     checked = _checked(provider, key)
-    pool = instances.pools.get(provider) or _pool(instances, provider)
+    pool = instances.pools.get(provider)
+    if pool is None:
+        pool = _pool(instances, provider)
     timeout = provider.options.timeout
     entry = await pool.take(
         checked, lambda opened: _entered(instances, provider, key, opened), Limits(timeout, timeout, timeout)

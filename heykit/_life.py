@@ -79,7 +79,10 @@ class Life:
                         self._opening.deadline = math.inf
                         phase = "failed"
                         opened(value)
-                        await (hold or self._stop.wait)()
+                        try:
+                            await (hold or self._stop.wait)()
+                        finally:  # what a crash leaves to clean up has its limit too
+                            guard.deadline = anyio.current_time() + limits.closing
                         phase = "not closed"
                     guard.deadline = anyio.current_time() + limits.closing
                 if phase == "not closed" and not guard.cancel_called:

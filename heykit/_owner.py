@@ -47,8 +47,8 @@ async def opening(found: Sequence[Instance], eager: Iterable[Dependency], into: 
         except BaseException as error:  # noqa: BLE001 - raised below, outside the group
             body = error
         finally:
-            await owners.close(ours)
-    for instance in ours:
+            await owners.close()
+    for instance in owners.ours:
         into.discard(instance)
     if body is not None:
         raise body
@@ -77,6 +77,7 @@ class _Owners:
     """The tasks that own one lifespan's instances, and what became of them."""
 
     def __init__(self, instances: Instances, tasks: TaskGroup) -> None:
+        self.ours: list[Instance] = []
         self.serving = False
         self.failures: list[Instance] = []  # that ended the start, in order
         self.unclosed: list[tuple[Instance, BaseException]] = []
@@ -88,6 +89,7 @@ class _Owners:
         self._orders, self._ordered = anyio.create_memory_object_stream[Own](math.inf)
 
     async def open(self, ours: Sequence[Instance], eager: set[Dependency]) -> None:
+        self.ours = list(ours)
         self._eager = eager
         if not self._instances.pools:
             self._instances.spawn = self.spawn
@@ -115,19 +117,20 @@ class _Owners:
                     self._tasks.start_soon(own)
 
     def _want(self, instance: Instance) -> Instance:
-        if instance.state == "failed" and instance.target not in self._eager:
+        if instance.state == "failed" and instance.ended.is_set() and instance.target not in self._eager:
             renewed = Instance(instance.target, instance.beneath, scope=instance.scope, shared=instance.shared)
             self._instances.add(renewed, self._want)
+            self.ours.append(renewed)
             instance = renewed
         if instance.state == "lazy":
             self.spawn(partial(self._own, instance))
             instance.state = "opening"
         return instance
 
-    async def close(self, ours: Sequence[Instance]) -> None:
+    async def close(self) -> None:
         """Close in order, whatever reaches the task that asks for it meanwhile."""
         done = anyio.Event()
-        self._tasks.start_soon(self._close_in_order, ours, done)
+        self._tasks.start_soon(self._close_in_order, done)
         cancelled: BaseException | None = None
         with anyio.CancelScope(shield=True):
             while not done.is_set():
@@ -138,13 +141,13 @@ class _Owners:
         if cancelled is not None:
             raise cancelled
 
-    async def _close_in_order(self, ours: Sequence[Instance], done: anyio.Event) -> None:
+    async def _close_in_order(self, done: anyio.Event) -> None:
         with anyio.CancelScope(shield=True):
             await self._orders.aclose()
             for pool in [*self._instances.pools.values()]:
                 await pool.close()
-            self._abandon(ours)
-            for instance in ours:
+            self._abandon(self.ours)
+            for instance in self.ours:
                 if instance.state == "opening":
                     await instance.settled.wait()
             for instance in reversed(self._opened):

@@ -122,14 +122,14 @@ def require_unreplaced(plan: Plan, overrides: Overrides, started_with: Overrides
         return
     kept = [step.key for step in plan.steps if _is_kept(step.key)]
     for wanted in [*kept, *(source.application for source in plan.sources if source.application is not None)]:
-        _require_unreplaced(wanted, overrides, started_with)
+        require_as_started(wanted, overrides, started_with)
 
 
 def _is_kept(target: Dependency) -> bool:
     return isinstance(target, Provider) and target.options.keyed is not None
 
 
-def _require_unreplaced(wanted: Dependency, overrides: Overrides, started_with: Overrides) -> None:
+def require_as_started(wanted: Dependency, overrides: Overrides, started_with: Overrides) -> None:
     seen: set[Dependency] = set()
     waiting = [started_with.get(wanted, wanted)]
     while waiting:

@@ -153,7 +153,7 @@ class Pool:
 
         with anyio.CancelScope(shield=True):
             try:
-                if entry.previous is not None:
+                if entry.previous is not None and not entry.previous.holders:
                     await entry.previous.ended.wait()
                 entry.end = await entry.life.live(enter, opened, limits, hold)
                 if entry.end.how in {"failed", "not closed"}:
@@ -190,8 +190,15 @@ class Pool:
 
 async def close_all(entries: Sequence[Entry]) -> None:
     """Close entries, the last one first, whoever holds them."""
+    for entry in entries:
+        if not entry.is_open:
+            _force(entry)
     for entry in reversed(entries):
-        entry.forced = True
-        entry.life.abandon()
-        entry.notice()
+        _force(entry)
         await entry.ended.wait()
+
+
+def _force(entry: Entry) -> None:
+    entry.forced = True
+    entry.life.abandon()
+    entry.notice()

@@ -18,7 +18,7 @@ from fastapi.requests import HTTPConnection
 from heykit._instances import Instances, Overrides, instances_if_running, instances_of
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, signature_of
-from heykit._plan import Plan, known_of, plan_of, require_unreplaced, resolved
+from heykit._plan import Plan, known_of, plan_of, require_as_started, require_unreplaced, resolved
 from heykit._provider import Keyed, Provider, Seen
 
 _CONNECTION: Final = "connection"
@@ -140,8 +140,12 @@ def _kept(provider: Provider[object], keyed: Keyed) -> Seen:
     """Kept by the value of something FastAPI must resolve: it gives us the key."""
 
     async def kept(connection: HTTPConnection, heykit_key: object) -> AsyncGenerator[object]:
+        instances = instances_of(connection)
+        overrides = _overrides(connection)
+        if overrides != instances.overrides:
+            require_as_started(provider, overrides, instances.overrides)
         async with AsyncExitStack() as stack:
-            yield await hold(instances_of(connection), provider, heykit_key, stack)
+            yield await hold(instances, provider, heykit_key, stack)
 
     key = inspect.Parameter(_KEY, inspect.Parameter.KEYWORD_ONLY, default=Depends(keyed.by))
     return Seen(kept, _signature(_connection(), key))

@@ -26,5 +26,4 @@ def standing_in(replaced: Provider[object], fake: Dependency) -> Provider[object
     cast("Any", factory).__signature__ = signature_of(fake)
     factory.__name__ = name_of(fake)
     del cast("Any", factory).__wrapped__  # its form is ours, whatever the form of the fake
-    lifetime = "request" if replaced.options.keyed is not None else replaced.lifetime
-    return Provider(factory, lifetime, Options(), seen)
+    return Provider(factory, replaced.lifetime, Options(keyed=replaced.options.keyed), seen)

@@ -116,6 +116,8 @@ async def _getting(
         async with AsyncExitStack() as request_stack, AsyncExitStack() as function_stack:
 
             async def get(provider: Provider[T], /) -> T:
+                if cleanup.shield:
+                    raise NotOpen(f"{provider.__name__} was asked for after its block had ended")
                 replaced = overrides.get(provider)
                 if provider.is_long_lived and replaced is instances.overrides.get(provider):
                     return cast("T", await instances.obtain(provider))

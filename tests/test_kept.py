@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from heykit import CompiledRoute, lifespan, provided, request_scope, scope
 from heykit._life import Limits
 from heykit._pool import Entry, Pool
-from heykit.errors import NoKey, Unavailable, WiringError
+from heykit.errors import NoKey, OverrideError, Unavailable, WiringError
 from heykit.lifetime import end
 from heykit.web import problems
 
@@ -509,3 +509,11 @@ async def test_one_that_crashes_is_told_in_the_log_and_the_next_gets_another(cap
         pool.give_back(second)
         await pool.close()
     assert [record.message for record in caplog.records] == ["one of things failed while serving"]
+
+
+def test_half_a_fake_is_refused_where_fastapi_parses_the_key() -> None:
+    app = application()
+    with TestClient(app) as client:
+        app.dependency_overrides[settings_] = lambda: "fake"
+        with pytest.raises(OverrideError, match="tenant_pool is open and was built on settings_"):
+            client.get("/tenant", headers={"x-tenant": "a"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -699,3 +700,48 @@ def test_the_log_names_what_is_away(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "heykit.lifetime"), TestClient(serving(main)):
         pass
     assert "is away; spare serves instead" in caplog.text
+
+
+async def test_one_that_is_opened_again_while_the_application_ends_does_not_hold_it_up() -> None:
+    attempts: list[int] = []
+
+    @scope.application(lazy=True)
+    async def thing() -> str:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise OSError("not yet")
+        await anyio.sleep_forever()
+        return "thing"
+
+    async def ask(app: FastAPI) -> None:
+        with contextlib.suppress(Unavailable, NotOpen):
+            async with request_scope(app) as get:
+                await get(thing)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as users, running(serving(thing)) as app:
+            await ask(app)
+            users.start_soon(ask, app)
+            await until(lambda: len(attempts) == 2)
+
+
+async def test_a_crash_whose_clean_up_hangs_ends_at_its_limit() -> None:
+    crash = anyio.Event()
+
+    @scope.application(timeout=0.01)
+    async def fragile() -> AsyncGenerator[str]:
+        async def background() -> None:
+            await crash.wait()
+            raise ConnectionError("gone")
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(background)
+                yield "fragile"
+        finally:
+            await anyio.sleep_forever()
+
+    with anyio.fail_after(5):
+        async with running(serving(fragile)) as app:
+            crash.set()
+            await until(lambda: states(app) == {"failed"})

@@ -166,3 +166,12 @@ async def test_an_open_thing_built_on_what_was_overridden_since_is_refused() -> 
         app.dependency_overrides[database] = lambda: "fake"
         with pytest.raises(OverrideError, match="repository_of_all is open and was built on database"):
             await get(user)
+
+
+async def test_nothing_is_opened_once_its_block_has_ended() -> None:
+    app = FastAPI(lifespan=lifespan_with(database))
+    async with app.router.lifespan_context(app):
+        async with request_scope(app) as get:
+            pass
+        with pytest.raises(NotOpen, match="after its block had ended"):
+            await get(transaction)

@@ -120,7 +120,9 @@ class _Owners:
         if instance.state == "failed" and instance.ended.is_set() and instance.target not in self._eager:
             renewed = Instance(instance.target, instance.beneath, scope=instance.scope, shared=instance.shared)
             self._instances.add(renewed, self._want)
-            self.ours.append(renewed)
+            self.ours[self.ours.index(instance)] = renewed  # in its place: it has ended
+            if instance in self._opened:
+                self._opened.remove(instance)
             instance = renewed
         if instance.state == "lazy":
             self.spawn(partial(self._own, instance))

@@ -280,6 +280,10 @@ async def resolved(plan: Plan, known: Known, instances: Instances, connection: H
         raise HeykitError("this version of FastAPI keeps its stacks elsewhere: install the one heykit was made for")
     cleanup = known.get(_THE_CLEANUP)
     if not isinstance(cleanup, CancelScope):
+        # FastAPI's own, where a generator of its came first: that one may hold scopes in which ours would be entered.
+        cleanup = connection.scope.get("fastapi_async_cleanup_scopes", {}).get(late)
+        known[_THE_CLEANUP] = cleanup
+    if not isinstance(cleanup, CancelScope):
         # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
         known[_THE_CLEANUP] = cleanup = late.enter_context(CancelScope())
     return await follow(plan, known, instances, late=Closers(late, cleanup), early=Closers(early, cleanup))

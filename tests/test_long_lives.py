@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -20,7 +21,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.testclient import TestClient
 
 from heykit import lifespan, lifespan_with, opened, provided, request_scope, scope
-from heykit._instances import instances_in
+from heykit._instances import Instance, instances_in
 from heykit.errors import NotOpen, ShutdownError, StartupError, Unavailable, WiringError
 from heykit.lifetime import Opened, instances
 from heykit.resilience import Retry
@@ -745,3 +746,19 @@ async def test_a_crash_whose_clean_up_hangs_ends_at_its_limit() -> None:
         async with running(serving(fragile)) as app:
             crash.set()
             await until(lambda: states(app) == {"failed"})
+
+
+async def test_one_that_fails_again_and_again_is_kept_once() -> None:
+    @scope.application(lazy=True)
+    async def thing() -> str:
+        raise OSError("away")
+
+    owned: list[int] = []
+    async with running(serving(thing)) as app:
+        for _ in range(20):
+            with contextlib.suppress(Unavailable):
+                async with request_scope(app) as get:
+                    await get(thing)
+            gc.collect()
+            owned.append(sum(isinstance(found, Instance) and found.name == "thing" for found in gc.get_objects()))
+    assert owned[-1] <= owned[2]

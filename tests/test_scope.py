@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Literal
 
+import anyio
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, WebSocket
 from fastapi.requests import HTTPConnection
@@ -296,3 +297,22 @@ def test_of_a_chain_that_fails_half_way_what_is_open_closes_with_the_request(log
 
     ask(served(log, endpoint))
     assert log[:3] == ["begin", "open session", "rollback ValueError"]
+
+
+@pytest.mark.parametrize("provider", [session, transaction, session_and_transaction])
+def test_a_plain_generator_that_holds_a_scope_may_come_before(provider: Provider[str]) -> None:
+    """Its scope is left first, with the function; ours must not have been entered within it."""
+
+    async def limit() -> AsyncGenerator[None]:
+        with anyio.fail_after(5):
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    async def get(first: None, on: str = provided(provider)) -> bool:
+        return bool(on)
+
+    get.__annotations__["first"] = Annotated[None, Depends(limit, scope="function")]
+    app.get("/")(get)
+    with TestClient(app) as client:
+        assert client.get("/").json() is True

@@ -11,7 +11,6 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -23,10 +22,23 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from heykit import heygen, lifespan_with, opened, provided, scope, web
 from heykit.cache import Cache, Cached, cached, memory_cache
-from heykit.config import Between, Loaded, MinLength, Secret, environment, explain, json_file, load, toml_file
-from heykit.database import Database, connect, migrate
+from heykit.config import Loaded, environment, explain, json_file, load, toml_file
+from heykit.database import Database, connect, migrate, sqlite
 from heykit.errors import HeykitError
-from heykit.heygen import Bell, Content, Page, Profile, Renderer, RenderWorker, User, Users, Video, Videos, Watch
+from heykit.heygen import (
+    Bell,
+    Content,
+    Page,
+    Profile,
+    Renderer,
+    RenderWorker,
+    Settings,
+    User,
+    Users,
+    Video,
+    Videos,
+    Watch,
+)
 from heykit.resources import FileStore, file_store, made_directory
 from heykit.security import authenticate
 from heykit.security.key_file import key_from_file
@@ -38,49 +50,11 @@ from heykit.web.serving import bound, serve
 VERSION: Final = "1.0"
 ISSUER: Final = "heygen"
 AUDIENCE: Final = "heygen-api"
+LONGEST_BODY: Final = 256 * 1024  # bytes: far above any order, far below what would fill the memory
 logger = logging.getLogger("heykit.app")
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
-
-
-@dataclass(frozen=True)
-class AppSettings:
-    debug: bool = False
-    data: Path = Path("heygen-data")
-
-
-@dataclass(frozen=True)
-class DatabaseSettings:
-    url: str | None = None  # by default SQLite, in the data directory
-    max_connections: Annotated[int, Between(1, 1000)] = 10
-
-
-@dataclass(frozen=True)
-class RedisSettings:
-    url: str | None = None
-
-
-@dataclass(frozen=True)
-class SecuritySettings:
-    secret_key: Annotated[Secret[str], MinLength(32)] | None = None  # by default made, in the data directory
-    access_token_expire_minutes: Annotated[int, Between(1, 24 * 60)] = 30
-
-
-@dataclass(frozen=True)
-class VideoSettings:
-    api_key: Secret[str] | None = None
-    at_once: Annotated[int, Between(1, 100)] = 2
-    seconds_per_caption: Annotated[float, Between(0, 60)] = 0.1
-
-
-@dataclass(frozen=True)
-class Settings:
-    app: AppSettings = field(default_factory=AppSettings)
-    database: DatabaseSettings = field(default_factory=DatabaseSettings)
-    redis: RedisSettings = field(default_factory=RedisSettings)
-    security: SecuritySettings = field(default_factory=SecuritySettings)
-    video: VideoSettings = field(default_factory=VideoSettings)
 
 
 SOURCES: Final = (
@@ -117,8 +91,8 @@ async def data_directory(config: Settings = provided(settings)) -> Path:
 async def database(
     config: Settings = provided(settings), data: Path = provided(data_directory)
 ) -> AsyncGenerator[Database]:
-    url = config.database.url or f"sqlite:///{data / 'heygen.db'}"
-    async with connect(url, max_connections=config.database.max_connections) as db:
+    url, most = config.database.url, config.database.max_connections
+    async with sqlite(data / "heygen.db") if url is None else connect(url, max_connections=most) as db:
         await migrate(db, heygen.MIGRATIONS)
         yield db
 
@@ -323,7 +297,13 @@ async def get_events(
 
 # ------------------------------------------------------------------------------------------------------- application
 
-app = FastAPI(title="HeyGen AI API", version=VERSION, lifespan=lifespan_with(worker), responses=web.problem_response())
+app = FastAPI(
+    title="HeyGen AI API",
+    version=VERSION,
+    lifespan=lifespan_with(worker),
+    responses=web.problem_response(),
+    max_body_size=LONGEST_BODY,
+)
 app.include_router(api)
 app.include_router(web.health_router(details=admin, version=VERSION))
 web.problems(app)

@@ -255,6 +255,34 @@ def test_a_signing_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data" / "signing-key").stat().st_mode) == 0o600
 
 
+def test_a_body_that_is_far_too_long_is_refused_before_it_is_read(live: Served) -> None:
+    for headers in ({}, live_user(live)):
+        answer = live.client.post("/api/v1/register", content=b"x" * 2_000_000, headers=headers)
+        assert answer.status_code == 413
+
+
+def test_a_database_file_that_is_removed_while_serving_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    with served(tmp_path, {}) as api:
+        register(api)
+        (tmp_path / "data" / "heygen.db").rename(tmp_path / "elsewhere.db")
+        answer = api.client.post("/api/v1/register", json={"name": "grace", "password": PASSWORD})
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        health = api.client.get("/health")
+        assert (health.status_code, health.json()["checks"]["database"]["status"]) == (503, "fail")
+        assert api.client.get("/docs").status_code == 200
+        (tmp_path / "elsewhere.db").rename(tmp_path / "data" / "heygen.db")
+        register(api, "grace")
+
+
+def test_a_data_directory_of_any_name_holds_everything_and_is_its_owners_alone(tmp_path: Path) -> None:
+    data = tmp_path / "my%20data?"
+    with served(tmp_path, {"HEYGEN_APP__DATA": str(data)}) as api:
+        register(api)
+    assert {"heygen.db", "files", "signing-key"} <= {found.name for found in data.iterdir()}
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert stat.S_IMODE((data / "heygen.db").stat().st_mode) == 0o600
+
+
 def test_a_port_in_use_is_told_before_anything_opens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

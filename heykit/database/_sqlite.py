@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 from heykit.database._database import Lane, NextBatch, OpenDatabase
 from heykit.database._finish import Call, finish
 from heykit.database._rows import Table
-from heykit.database._sqlite_file import absolute, open_file, open_reader
+from heykit.database._sqlite_file import Identity, absolute, identity_of, open_file, open_reader, require_same
 from heykit.database._sqlite_text import bindings, placeholders, statements
 from heykit.database._sqlite_thread import Hold, SqliteThread
 from heykit.database._sqlite_work import atomically, changed, columns_of, fetched, run
@@ -49,13 +49,16 @@ class _Sqlite:
     def __init__(self, path: str, command_timeout: float, clock: Callable[[], float]) -> None:
         self.path = path
         self.command_timeout = command_timeout
+        self.identity: Identity | None = None
         self.names = lru_cache(maxsize=512)(placeholders)
         deadline = clock() + command_timeout
 
         def opening(wanted: Callable[[], bool]) -> sqlite3.Connection:
-            return open_file(path, lambda: wanted() and clock() < deadline)
+            connection = open_file(path, lambda: wanted() and clock() < deadline)
+            self.identity = identity_of(path)
+            return connection
 
-        self.thread = SqliteThread(opening, command_timeout, clock)
+        self.thread = SqliteThread(opening, self.require_same_file, command_timeout, clock)
 
     def lane(self) -> Lane:
         return _SqliteLane(self, None)
@@ -71,10 +74,15 @@ class _Sqlite:
                 await self.end(self.roll_back, hold)
 
     async def ping(self) -> None:
-        """Read the file, also while others hold the connection."""
+        """Read the file, also while others hold the connection; where the disk refused a write, try one."""
 
         def look() -> None:
-            self.thread.connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").close()
+            connection = self.thread.connection
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").close()
+            if self.thread.disk_refused and not connection.in_transaction:
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                connection.execute(f"PRAGMA user_version = {version:d}")
+                self.thread.disk_refused = False
 
         await self.thread.run(self.thread.job(look, at_once=True))
 
@@ -93,12 +101,16 @@ class _Sqlite:
 
     # In the thread.
 
+    def require_same_file(self) -> None:
+        require_same(self.path, self.identity)
+
     def commit(self) -> None:
         connection = self.thread.connection
         self.check_transaction()
         try:
+            self.require_same_file()
             connection.execute("COMMIT")
-        except sqlite3.Error:
+        except (sqlite3.Error, HeykitError):
             self.roll_back()
             raise
 

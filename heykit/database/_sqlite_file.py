@@ -6,12 +6,34 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from heykit.database._sqlite_text import is_busy, is_no_database
 from heykit.errors import DatabaseError, HeykitError, Unavailable
 
 _BUSY_SLICE = 0.1  # seconds SQLite waits for another process's lock before the thread looks whether it is still wanted
+
+
+Identity = tuple[int, int]  # device and inode
+
+
+def identity_of(path: str) -> Identity | None:
+    """Tell one file from another of the same name; None for a database in memory."""
+    if path == ":memory:":
+        return None
+    found = os.stat(path)  # noqa: PTH116 - on the path of every statement
+    return found.st_dev, found.st_ino
+
+
+def require_same(path: str, identity: Identity | None) -> None:
+    """Refuse to go on with a file that is no longer there: what is written to it would be lost with the process."""
+    try:
+        same = identity is None or identity_of(path) == identity
+    except OSError:
+        same = False
+    if not same:
+        raise Unavailable(f"the file {path} was removed or replaced while it was open: put it back, or start again")
 
 
 def absolute(path: str) -> str:
@@ -43,6 +65,10 @@ def open_reader(path: str) -> sqlite3.Connection:
 
 
 def _connect(path: str) -> sqlite3.Connection:
+    if path != ":memory:":
+        # SQLite gives what it makes beside the file the same mode: what others may read begins here.
+        with suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     try:
         return sqlite3.connect(path, timeout=_BUSY_SLICE, isolation_level=None, cached_statements=256)
     except sqlite3.Error as error:

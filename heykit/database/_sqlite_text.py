@@ -44,6 +44,13 @@ def statements(script: str) -> list[str]:
     return [part for part in [*found, script[start:]] if _COMMENTS.sub("", part).strip("; \t\r\n")]
 
 
+_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+
+
+def is_of_the_disk(error: Exception) -> bool:
+    return _primary_code(error) in _DISK
+
+
 def is_busy(error: Exception) -> bool:
     return _primary_code(error) == sqlite3.SQLITE_BUSY
 
@@ -67,6 +74,10 @@ def _refused(error: sqlite3.Error | sqlite3.Warning) -> HeykitError:
     code = _primary_code(error)
     if code == sqlite3.SQLITE_BUSY:
         return Unavailable("another process is writing to the SQLite database: try again")
+    if code in _DISK:
+        return Unavailable(
+            f"the disk refuses what SQLite writes ({error}): free some of it, or give the right to write"
+        )
     if code == sqlite3.SQLITE_INTERRUPT:
         return TimedOut("the statement was interrupted")
     kind = IntegrityError if isinstance(error, sqlite3.IntegrityError) else DatabaseError

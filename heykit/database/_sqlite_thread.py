@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from heykit.database._sqlite_text import is_busy, translated
+from heykit.database._sqlite_text import is_busy, is_of_the_disk, translated
 from heykit.errors import DatabaseError, HeykitError, TimedOut, Unavailable
 
 _log = logging.getLogger("heykit.database")
@@ -66,8 +66,12 @@ class _Counts:
 class SqliteThread:
     """Owns the connection that `opening` makes. Jobs come from the loop it was made on."""
 
-    def __init__(self, opening: Opening, time_limit: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, opening: Opening, require_usable: Callable[[], None], time_limit: float, clock: Callable[[], float]
+    ) -> None:
         self._opening = opening
+        self._require_usable = require_usable  # before each job but those that must end a transaction
+        self.disk_refused = False  # the last thing written, and nothing has been written since
         self.time_limit = time_limit
         self.clock = clock
         self.counts = _Counts()
@@ -261,8 +265,11 @@ class SqliteThread:
         repeatable = not self.connection.in_transaction
         while True:
             try:
+                if not job.final:
+                    self._require_usable()
                 return job.work(), None
             except Exception as error:  # noqa: BLE001 - the thread outlives whatever a statement raises
+                self.disk_refused = self.disk_refused or is_of_the_disk(error)
                 job.busy = repeatable and is_busy(error)
                 if not job.busy or job.withdrawn or self.clock() >= job.deadline:
                     return None, translated(error)

@@ -35,6 +35,7 @@ from heykit.heygen.progress import Progress, Watch, watch_videos
 from heykit.heygen.queue import RenderQueue, render_queue
 from heykit.heygen.renderer import Renderer, RenderJob, Report
 from heykit.heygen.schema import MIGRATIONS
+from heykit.heygen.settings import Settings
 from heykit.heygen.storyboard import storyboard_renderer
 from heykit.heygen.users import ROLES, Profile, User, Users, user_store
 from heykit.heygen.videos import Analytics, Content, Day, Status, Video, Videos, video_store
@@ -62,6 +63,7 @@ __all__ = [
     "RenderWorker",
     "Renderer",
     "Report",
+    "Settings",
     "Status",
     "User",
     "Users",

@@ -28,12 +28,13 @@ def bearer(
     issuer: str,
     audience: str,
     token_url: str,
+    leeway: float = 30.0,
     now: Callable[[], float] = time.time,
 ) -> Provider[Claims]:
     """Give the claims of the request's bearer token: a JWT access token (RFC 9068) signed by one of `keys`.
 
-    `token_url` is where the Authorize button of the docs asks for one. Answers 401 where the token is missing, forged,
-    expired, or for another issuer or audience.
+    `token_url` is where the Authorize button of the docs asks for one; `leeway` (seconds) is for clocks that differ.
+    Answers 401 where the token is missing, forged, expired, or for another issuer or audience.
     """
     scheme: params.Depends = Depends(OAuth2PasswordBearer(token_url, auto_error=False))
 
@@ -43,7 +44,9 @@ def bearer(
             # RFC 6750, section 3.1: a request without any credentials gets no error code.
             raise _challenge(401, "a bearer token is needed")
         try:
-            found = jwt.decode(token, signing, issuer=issuer, audience=audience, typ=ACCESS_TOKEN, now=now)
+            found = jwt.decode(
+                token, signing, issuer=issuer, audience=audience, leeway=leeway, typ=ACCESS_TOKEN, now=now
+            )
         except TokenError as refused:
             raise unauthorised(str(refused)) from None
         # RFC 9068, section 2.2: an access token must have these; one without `exp` would be good for ever.

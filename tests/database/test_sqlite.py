@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -291,3 +293,63 @@ async def test_a_process_that_never_closes_still_ends(path: Path) -> None:
         capture_output=True,
     )
     assert done.returncode == 0
+
+
+async def test_a_file_that_is_removed_is_noticed_before_anything_is_written_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "videos.db"
+    async with sqlite(path) as database:
+        await database.execute("CREATE TABLE videos (title TEXT)")
+        kept = path.rename(tmp_path / "elsewhere.db")
+        with pytest.raises(Unavailable, match="was removed or replaced"):
+            await database.execute("INSERT INTO videos VALUES ('lost')")
+        assert (await database.health()).status == "fail"
+        path.touch()  # another file of that name is not ours
+        with pytest.raises(Unavailable, match="was removed or replaced"):
+            await database.execute("INSERT INTO videos VALUES ('lost')")
+        kept.rename(path)
+        await database.execute("INSERT INTO videos VALUES ('kept')")
+        assert (await database.health()).status == "pass"
+        assert await database.fetch_value("SELECT count(*) FROM videos") == 1
+
+
+async def test_a_transaction_does_not_commit_to_a_file_that_is_gone_and_frees_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "videos.db"
+    async with sqlite(path) as database:
+        await database.execute("CREATE TABLE videos (title TEXT)")
+        elsewhere = tmp_path / "elsewhere.db"
+
+        async def write() -> None:
+            async with database.transaction() as transaction:
+                await transaction.execute("INSERT INTO videos VALUES ('lost')")
+                path.rename(elsewhere)
+
+        with pytest.raises(Unavailable, match="was removed or replaced"):
+            await write()
+        elsewhere.rename(path)
+        assert await database.fetch_value("SELECT count(*) FROM videos") == 0
+
+
+async def test_a_full_disk_is_unavailable_and_its_health_fails_until_there_is_room_again(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with sqlite(tmp_path / "videos.db") as database:
+        await database.execute("CREATE TABLE videos (title TEXT)")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
+        try:
+            with pytest.raises(Unavailable, match="the disk refuses what SQLite writes"):
+                await database.execute("INSERT INTO videos VALUES ($1)", "x" * 1_000_000)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+            assert (await database.health()).status == "fail"
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (await database.health()).status == "pass"
+        await database.execute("INSERT INTO videos VALUES ($1)", "x" * 1_000_000)
+
+
+async def test_what_it_makes_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "videos.db"
+    async with sqlite(path) as database:
+        await database.execute("CREATE TABLE videos (title TEXT)")
+        modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in tmp_path.iterdir()}  # noqa: ASYNC240
+    assert set(modes.values()) == {0o600}
+    assert len(modes) >= 2

@@ -25,20 +25,7 @@ from heykit.cache import Cache, Cached, cached, memory_cache
 from heykit.config import Loaded, environment, explain, json_file, load, toml_file
 from heykit.database import Database, connect, migrate, sqlite
 from heykit.errors import HeykitError
-from heykit.heygen import (
-    Bell,
-    Content,
-    Page,
-    Profile,
-    Renderer,
-    RenderWorker,
-    Settings,
-    User,
-    Users,
-    Video,
-    Videos,
-    Watch,
-)
+from heykit.heygen import Bell, Content, Page, Profile, Renderer, RenderWorker, Settings, User, Users, Video, Videos
 from heykit.resources import FileStore, file_store, made_directory
 from heykit.security import authenticate
 from heykit.security.key_file import key_from_file
@@ -55,7 +42,6 @@ logger = logging.getLogger("heykit.app")
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
-
 
 SOURCES: Final = (
     toml_file("heygen.toml", required=False),
@@ -148,7 +134,7 @@ async def videos(
 
 
 @scope.application
-async def watch(db: Database = provided(database), rung: Bell = provided(bell)) -> Watch:
+async def watch(db: Database = provided(database), rung: Bell = provided(bell)) -> heygen.Watch:
     return heygen.watch_videos(db, rung)
 
 
@@ -201,7 +187,6 @@ def content(
 
 
 # ------------------------------------------------------------------------------------------------------------ routes
-
 
 InBody = Annotated[str, Body(embed=True)]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
@@ -288,7 +273,7 @@ async def get_content(file: Content = provided(content)) -> StreamingResponse:
 
 @api.get("/videos/{id}/events", tags=["videos"], response_class=EventSourceResponse)
 async def get_events(
-    video: Video = provided(owned_video), watching: Watch = provided(watch)
+    video: Video = provided(owned_video), watching: heygen.Watch = provided(watch)
 ) -> AsyncGenerator[ServerSentEvent]:
     async with aclosing(watching(video.id)) as steps:
         async for step in steps:

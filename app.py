@@ -306,8 +306,9 @@ def main() -> int:
     parser.add_argument("--make-admin", metavar="NAME", help="give a registered user the role admin, and stop")
     given = parser.parse_args()
     try:
-        debug = load(Settings, SOURCES).app.debug
-        logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(levelname)s: %(message)s")
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+        if debug := load(Settings, SOURCES).app.debug:
+            logging.root.setLevel(logging.DEBUG)
         if given.make_admin is not None:
             anyio.run(make_admin, given.make_admin)
             return 0

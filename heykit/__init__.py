@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 else:
     # The front door is lazy: a component alone loads neither FastAPI nor a driver.
     def __getattr__(name: str) -> object:
+        from contextlib import suppress
         from importlib import import_module, metadata
 
         home = {
@@ -38,7 +39,8 @@ else:
             "provided": "scope",
         }
         if name == "__version__":
-            return metadata.version("heykit")
+            with suppress(metadata.PackageNotFoundError):  # a copy that was never installed has no version
+                return metadata.version("heykit")
         if name not in home:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = import_module(f"heykit.{home[name]}")

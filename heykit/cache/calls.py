@@ -86,6 +86,8 @@ class _Cached(Generic[P, V]):
         self._flights.drop(key)
         async with self._turn(key):
             await self._cache.delete(key)
+        # One that began while the cache was still deleting may have found the old value there.
+        self._flights.drop(key)
 
     async def _load(self, key: str, call: Callable[[], Awaitable[V]], flight: Flight[V], *, look_again: bool) -> V:
         if look_again:

@@ -27,8 +27,9 @@ def environment(
     which replaces the whole table; empty text is None where None is allowed.
 
     A variable under the prefix that nearly spells a setting, or in another case, is a fault. One that resembles none
-    follows `unknown`: "warn" logs its name to the logger `heykit.config`. With an empty prefix every other variable
-    belongs to others and nothing is reported. `variables` takes the place of the process's environment.
+    follows `unknown`: "warn" logs its name to the logger `heykit.config`, once for this source. With an empty prefix
+    every other variable belongs to others and nothing is reported. `variables` takes the place of the process's
+    environment.
     """
     if not separator:
         raise ValueError("separator is empty: HEYGEN_DATABASEURL would not tell where a section ends")
@@ -40,6 +41,7 @@ def environment(
 class _Environment:
     def __init__(self, prefix: str, separator: str, unknown: Unknown, variables: Mapping[str, str] | None) -> None:
         self._prefix, self._separator, self._unknown, self._variables = prefix, separator, unknown, variables
+        self._warned: set[str] = set()
 
     def read(self, keys: tuple[Key, ...], /) -> Layer:
         variables = os.environ if self._variables is None else self._variables
@@ -71,7 +73,8 @@ class _Environment:
                 rest = stray[len(self._prefix) :].lower()
                 key = printable(rest.replace(self._separator.lower(), "."))
                 yield ConfigFault(key, "the name of a setting", printable(stray), suggestion=near)
-            elif self._unknown == "warn":
+            elif self._unknown == "warn" and stray not in self._warned:
+                self._warned.add(stray)
                 _warn(stray)
 
     def _near(self, stray: str, names: Names) -> str:

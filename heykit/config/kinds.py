@@ -108,7 +108,8 @@ def _bool_text(text: str) -> object:
 
 
 def _path_value(raw: object) -> object:
-    return Path(raw) if isinstance(raw, str | Path) else _NO
+    # An empty text would be the working directory, which nobody asks for by leaving a variable empty.
+    return Path(raw) if isinstance(raw, str | Path) and raw != "" else _NO
 
 
 _DURATION = r"(?P<amount>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|us|[wdhms])\s*"
@@ -165,7 +166,7 @@ STR = Kind(_read_str, "str", "str")
 INT = scalar("int", _int_text, lambda raw: raw if type(raw) is int else _NO)
 FLOAT = scalar("float", _float_text, _float_value)
 BOOL = scalar("bool, true or false", _bool_text, lambda raw: raw if type(raw) is bool else _NO)
-PATH = scalar("Path", Path, _path_value)
+PATH = scalar("Path", _path_value, _path_value)
 DURATION = scalar("duration, like 30s or 1h30m or a number of seconds", _duration_text, _duration_value)
 NONE = scalar("none", lambda text: _NO if text else None, lambda raw: None if raw is None else _NO)
 

@@ -41,10 +41,9 @@ def _read_or_make(path: Path, entropy: Callable[[int], bytes]) -> Key:
     if stat.S_IMODE(mode) & 0o077:
         raise KeyRefused(f"others may read the signing key {path}: chmod 600 it, or delete it to have a new one made")
     try:
-        secret = bytes.fromhex(path.read_text("ascii"))
-    except ValueError:
+        return key_from_secret(bytes.fromhex(path.read_text("ascii")))
+    except (ValueError, KeyRefused):
         raise KeyRefused(f"{path} holds no signing key: delete it to have a new one made") from None
-    return key_from_secret(secret)
 
 
 def _make(path: Path, entropy: Callable[[int], bytes]) -> None:

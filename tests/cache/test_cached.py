@@ -326,6 +326,40 @@ async def test_an_old_value_on_its_way_to_the_cache_does_not_outlive_an_invalida
         assert near.stats().size == 0
 
 
+async def test_who_comes_after_an_invalidate_joins_nobody_who_found_the_value_before_it_was_deleted() -> None:
+    source = Source()
+    async with numbers() as near:
+        wire, cache = wired(near)
+        find = cached(cache)(source.read)
+        wire.answers_pass = first_look = asyncio.Event()
+        late = asyncio.create_task(find())
+        await settle()
+        wire.answers_pass = asyncio.Event()
+        wire.answers_pass.set()
+        early = asyncio.create_task(find())
+        await source.begun()
+        source.let_go()
+        assert await early == 1
+
+        source.value = 2
+        wire.deletes_pass.clear()
+        invalidate = asyncio.create_task(find.invalidate())
+        wire.answers_pass = second_look = asyncio.Event()
+        first_look.set()
+        await settle()  # the late one looks again, and finds what is not deleted yet
+        wire.deletes_pass.set()
+        await invalidate
+        wire.answers_pass = asyncio.Event()
+        wire.answers_pass.set()
+        after = asyncio.create_task(find())
+        await settle()
+        second_look.set()
+        await settle()
+        source.let_go()
+
+        assert [await late, await after] == [1, 2]
+
+
 async def test_who_looked_before_a_load_landed_and_hears_after_it_does_not_load_again() -> None:
     source = Source()
     async with numbers() as near:

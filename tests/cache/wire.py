@@ -20,6 +20,8 @@ class Wire(Generic[V]):
         self.cache = cache
         self.writes_pass = asyncio.Event()
         self.writes_pass.set()
+        self.deletes_pass = asyncio.Event()
+        self.deletes_pass.set()
         self.answers_pass = asyncio.Event()
         self.answers_pass.set()
         self.failing: set[str] = set()
@@ -47,6 +49,7 @@ class Wire(Generic[V]):
 
     async def delete(self, key: str, /) -> bool:
         await self._way("delete")
+        await self.deletes_pass.wait()
         return await self.cache.delete(key)
 
     async def clear(self) -> None:

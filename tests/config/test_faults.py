@@ -57,6 +57,7 @@ class Settings:
     level: Annotated[str, OneOf("low", "high")] = "low"
     key: Annotated[Secret[str], MinLength(8)] = EIGHT
     size: int | None = None
+    folder: Path = Path("data")
 
 
 def faults(settings: type[object], *sources: Source) -> list[ConfigFault]:
@@ -76,6 +77,7 @@ DURATION = "duration, like 30s or 1h30m or a number of seconds"
         ("DEBUG", "maybe", ConfigFault("debug", "bool, true or false", "APP_DEBUG", "'maybe'")),
         ("MODE", "Fast", ConfigFault("mode", "one of fast, slow", "APP_MODE", "'Fast'")),
         ("WAIT", "30 parsecs", ConfigFault("wait", DURATION, "APP_WAIT", "'30 parsecs'")),
+        ("FOLDER", "", ConfigFault("folder", "Path", "APP_FOLDER", "''")),
         ("SIZE", "big", ConfigFault("size", "int", "APP_SIZE", "'big'")),
         ("LEVEL", "mid", ConfigFault("level", "str, one of low, high", "APP_LEVEL", "'mid'")),
         ("KEY", "short", ConfigFault("key", "secret str, 8 or more long", "APP_KEY", "***")),

@@ -276,10 +276,12 @@ def test_what_post_init_refuses_is_a_fault_of_the_section() -> None:
     )
 
 
-def test_an_unknown_variable_is_logged_by_name_and_not_by_value(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_variable_is_logged_once_by_name_and_not_by_value(caplog: pytest.LogCaptureFixture) -> None:
     """Kubernetes sets HEYGEN_SERVICE_HOST by itself."""
+    source = variables(SERVICE_HOST="10.0.0.1")
     with caplog.at_level(logging.WARNING, "heykit.config"):
-        load(Database, [variables(SERVICE_HOST="10.0.0.1")])
+        load(Database, [source])
+        explain(Database, [source])
 
     assert caplog.messages == ["The variable APP_SERVICE_HOST is no setting and is not used"]
 

@@ -59,7 +59,7 @@ async def test_what_is_no_key_is_refused_and_not_overwritten(tmp_path: Path, hel
     path = tmp_path / "signing-key"
     path.write_text(held, encoding="utf-8")
     path.chmod(0o600)
-    with pytest.raises(KeyRefused):
+    with pytest.raises(KeyRefused, match="signing-key holds no signing key: delete it"):
         await key_from_file(path)
     assert path.read_text(encoding="utf-8") == held
 

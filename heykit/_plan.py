@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from anyio import CancelScope
 from fastapi.requests import HTTPConnection
@@ -17,7 +17,7 @@ from heykit._closers import Closers
 from heykit._instances import Instances, Overrides
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, name_of, needs_of
-from heykit._provider import Arguments, Enter, Lifetime, Provider, closes, entering
+from heykit._provider import Arguments, Enter, Lifetime, Provider, closes, entering, never_waits
 from heykit.errors import HeykitError, NotOpen, OverrideError
 
 Known: TypeAlias = MutableMapping[object, object]  # values by what gives them, the application's among them
@@ -25,20 +25,20 @@ Take: TypeAlias = Callable[[Known], tuple[object, ...]]
 
 _KNOWN_KEY: Final = "heykit.known"
 _KEY: Final = "key"
-_INSTANCES: Final = "instances"
+_HELD: Final = "instances"
 
 
-class _Special:
+class Special:
     """What a step may need that no dependency gives."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
-_THE_CONNECTION: Final = _Special("a connection")
-_THE_INSTANCES: Final = _Special("a running application")
-_THE_CLEANUP: Final = _Special("the scope that shields what closes")
-_NOWHERE: Final = Closers(AsyncExitStack())  # of a plan that leaves nothing open
+CONNECTION: Final = Special("a connection")
+INSTANCES: Final = Special("a running application")
+_THE_CLEANUP: Final = Special("the scope that shields what closes")
+NOWHERE: Final = Closers(AsyncExitStack())  # of a plan that leaves nothing open
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Source:
 class Step:
     """Open one instance. Closing time belongs to the provider: `early` is before the response leaves."""
 
-    key: Dependency
+    key: object
     sources: tuple[Source, ...]
     take: Take
     enter: Enter
@@ -62,6 +62,14 @@ class Step:
     generate: Callable[..., AsyncIterator[object]] | None  # or an async generator function that does
     early: bool
     closes: bool
+    waits: bool  # its closing may wait for something, and so be interrupted
+
+    async def opened(self, arguments: tuple[object, ...], closers: Closers) -> object:
+        """Open it with its arguments in the order of its sources; what closes it goes to the closers."""
+        if self.generate is not None:
+            return await closers.opened(self.generate(*arguments))
+        named = {source.name: value for source, value in zip(self.sources, arguments, strict=True)}
+        return await self.enter(named, closers.stack)
 
 
 @dataclass(frozen=True)
@@ -78,16 +86,21 @@ class Plan:
     @functools.cached_property
     def asks_application(self) -> bool:
         """Whether anything of it lives as long as the application, which must then be running."""
-        return any(source.key is _THE_INSTANCES or source.application is not None for source in self.sources)
+        return any(source.key is INSTANCES or source.application is not None for source in self.sources)
 
     @functools.cached_property
-    def rows(self) -> tuple[tuple[Dependency, Take, Callable[..., Awaitable[object]] | None, Step], ...]:
+    def rows(self) -> tuple[tuple[object, Take, Callable[..., Awaitable[object]] | None, Step], ...]:
         """The steps as `follow` reads them."""
         return tuple((step.key, step.take, step.call, step) for step in self.steps)
 
     @functools.cached_property
     def closes(self) -> bool:
         return any(step.closes for step in self.steps)
+
+    @functools.cached_property
+    def waits(self) -> bool:
+        """Whether the closing of anything may wait, and so must be shielded."""
+        return any(step.waits for step in self.steps)
 
 
 def plan_of(roots: Sequence[tuple[str, Provider[object]]], overrides: Overrides, started_with: Overrides) -> Plan:
@@ -120,13 +133,10 @@ def require_unreplaced(plan: Plan, overrides: Overrides, started_with: Overrides
     """Refuse what is open and was built on something overridden since: half a fake is worse than none."""
     if overrides == started_with:
         return
-    kept = [step.key for step in plan.steps if _is_kept(step.key)]
+    opened = [step.key for step in plan.steps if isinstance(step.key, Provider)]
+    kept: list[Dependency] = [provider for provider in opened if provider.options.keyed is not None]
     for wanted in [*kept, *(source.application for source in plan.sources if source.application is not None)]:
         require_as_started(wanted, overrides, started_with)
-
-
-def _is_kept(target: Dependency) -> bool:
-    return isinstance(target, Provider) and target.options.keyed is not None
 
 
 def require_as_started(wanted: Dependency, overrides: Overrides, started_with: Overrides) -> None:
@@ -154,7 +164,7 @@ def _steps_of(found: Sequence[tuple[Source, Lifetime]]) -> list[tuple[Dependency
     return [
         (cast("Dependency", source.key), lifetime, False)
         for source, lifetime in reversed(found)
-        if source.application is None and not isinstance(source.key, _Special)
+        if source.application is None and not isinstance(source.key, Special)
     ]
 
 
@@ -162,7 +172,7 @@ def _source(
     name: str, wanted: Dependency | None, above: Lifetime, replaced: Overrides, started_with: Overrides
 ) -> tuple[Source, Lifetime]:
     if wanted is None:
-        return Source(name, _THE_CONNECTION), above
+        return Source(name, CONNECTION), above
     target = replaced.get(wanted, wanted)
     lifetime = above
     for dependency in (target, wanted):
@@ -177,30 +187,32 @@ def _source(
 
 def _step(target: Dependency, sources: tuple[Source, ...], lifetime: Lifetime) -> Step:
     if isinstance(target, Provider) and target.options.keyed is not None:
-        sources = (*sources, Source(_INSTANCES, _THE_INSTANCES))
-        return Step(target, sources, _taking(sources), _holding(target), None, None, early=False, closes=True)
+        sources = (*sources, Source(_HELD, INSTANCES))
+        take = taking([source.key for source in sources])
+        return Step(target, sources, take, _holding(target), None, None, early=False, closes=True, waits=False)
+    take = taking([source.key for source in sources])
     call = generate = None
     if isinstance(target, Provider):
         enter = target.enter
-        if _takes_in_order(target.factory, sources):
+        if takes_in_order(target.factory, sources):
             call, generate = target.call, target.generate
     else:
         enter = entering(target)
-    return Step(target, sources, _taking(sources), enter, call, generate, lifetime == "function", closes(target))
+    waits = closes(target) and not (generate is not None and never_waits(generate))
+    return Step(target, sources, take, enter, call, generate, lifetime == "function", closes(target), waits)
 
 
-def _takes_in_order(factory: Dependency, sources: Sequence[Source]) -> bool:
+def takes_in_order(factory: Dependency, sources: Sequence[Source]) -> bool:
     """Tell whether its parameters are these in this order: then no names are needed to call it."""
-    if hasattr(factory, "__signature__"):
+    if hasattr(factory, "__signature__") or hasattr(factory, "__wrapped__"):
         return False  # what it says it takes may be another thing than what it takes
     in_order = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
     parameters = list(inspect.signature(factory).parameters.values())[: len(sources)]
     return [p.name for p in parameters if p.kind in in_order] == [source.name for source in sources]
 
 
-def _taking(sources: Sequence[Source]) -> Take:
-    """Take the values of some keys, in C where there are several."""
-    keys = [source.key for source in sources]
+def taking(keys: Sequence[object]) -> Callable[[Any], tuple[object, ...]]:
+    """Take the values of some keys or places, in C where there are several."""
     if not keys:
         return lambda _: ()
     if len(keys) == 1:
@@ -211,7 +223,7 @@ def _taking(sources: Sequence[Source]) -> Take:
 
 def _holding(provider: Provider[object]) -> Enter:
     async def enter(arguments: Arguments, stack: AsyncExitStack) -> object:
-        return await hold(cast("Instances", arguments[_INSTANCES]), provider, arguments[_KEY], stack)
+        return await hold(cast("Instances", arguments[_HELD]), provider, arguments[_KEY], stack)
 
     return enter
 
@@ -255,12 +267,7 @@ async def follow(
         if call is not None:
             known[key] = await call(*arguments)
             continue
-        closers = early if step.early else late
-        if step.generate is not None:
-            known[key] = await closers.opened(step.generate(*arguments))
-        else:
-            named = {source.name: value for source, value in zip(step.sources, arguments, strict=True)}
-            known[key] = await step.enter(named, closers.stack)
+        known[key] = await step.opened(arguments, early if step.early else late)
     try:
         return {source.name: known[source.key] for source in plan.results}
     except KeyError:
@@ -271,13 +278,25 @@ async def follow(
 async def resolved(plan: Plan, known: Known, instances: Instances, connection: HTTPConnection) -> dict[str, object]:
     """Open a plan within a request: what closes goes on FastAPI's own stacks, so it closes where FastAPI's does.
 
-    Raises `HeykitError` where this FastAPI keeps no stacks in the connection's scope.
+    Raises `HeykitError` as `closers_of` does.
     """
     if not plan.closes:
-        return await follow(plan, known, instances, late=_NOWHERE, early=_NOWHERE)
+        return await follow(plan, known, instances, late=NOWHERE, early=NOWHERE)
+    late, early = closers_of(connection, known, shielded=True)
+    return await follow(plan, known, instances, late=late, early=early)
+
+
+def closers_of(connection: HTTPConnection, known: Known, *, shielded: bool) -> tuple[Closers, Closers]:
+    """Give what closes on FastAPI's own stacks: with the request, and before the response leaves.
+
+    `known` remembers the scope that shields, which one run of a request enters once. Raises `HeykitError` where this
+    FastAPI keeps no stacks in the connection's scope.
+    """
     late, early = connection.scope.get("fastapi_inner_astack"), connection.scope.get("fastapi_function_astack")
     if not isinstance(late, AsyncExitStack) or not isinstance(early, AsyncExitStack):
         raise HeykitError("this version of FastAPI keeps its stacks elsewhere: install the one heykit was made for")
+    if not shielded:
+        return Closers(late), Closers(early)
     cleanup = known.get(_THE_CLEANUP)
     if not isinstance(cleanup, CancelScope):
         # FastAPI's own, where a generator of its came first: that one may hold scopes in which ours would be entered.
@@ -286,7 +305,7 @@ async def resolved(plan: Plan, known: Known, instances: Instances, connection: H
     if not isinstance(cleanup, CancelScope):
         # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
         known[_THE_CLEANUP] = cleanup = late.enter_context(CancelScope())
-    return await follow(plan, known, instances, late=Closers(late, cleanup), early=Closers(early, cleanup))
+    return Closers(late, cleanup), Closers(early, cleanup)
 
 
 async def _obtained(sources: Sequence[Source], known: Known, instances: Instances) -> tuple[object, ...]:
@@ -295,7 +314,7 @@ async def _obtained(sources: Sequence[Source], known: Known, instances: Instance
         if source.key not in known and source.application is not None:
             known[source.key] = await instances.obtain(source.application)
         elif source.key not in known:
-            raise NotOpen(f"{cast('_Special', source.key).name} is needed here, and outside a request there is none")
+            raise NotOpen(f"{cast('Special', source.key).name} is needed here, and outside a request there is none")
         found.append(known[source.key])
     return tuple(found)
 
@@ -303,9 +322,9 @@ async def _obtained(sources: Sequence[Source], known: Known, instances: Instance
 def known_to(instances: Instances, connection: HTTPConnection | None) -> Known:
     """Give what is known before anything is opened: what the application holds, and what no dependency gives."""
     known: Known = {**instances.values}
-    known[_THE_INSTANCES] = instances
+    known[INSTANCES] = instances
     if connection is not None:
-        known[_THE_CONNECTION] = connection
+        known[CONNECTION] = connection
     return known
 
 

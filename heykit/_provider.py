@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import dis
 import functools
 import inspect
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from types import FunctionType
+from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from anyio import to_thread
 from fastapi.concurrency import contextmanager_in_threadpool
@@ -16,6 +20,11 @@ from fastapi.requests import HTTPConnection
 
 from heykit._needs import Dependency, Need, name_of, needs_of
 from heykit.resilience import Retry
+
+if sys.version_info >= (3, 13):
+    _is_coroutine_function: Callable[[object], bool] = inspect.iscoroutinefunction
+else:  # functions marked as coroutine functions count too, as they do to FastAPI
+    _is_coroutine_function = asyncio.iscoroutinefunction
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -138,11 +147,26 @@ def closes(dependency: Dependency) -> bool:
     return _is(inspect.isasyncgenfunction, dependency) or _is(inspect.isgeneratorfunction, dependency)
 
 
+_WAITING: Final = frozenset({"GET_AWAITABLE", "GET_ANEXT", "SEND"})
+
+
+def never_waits(generate: Callable[..., AsyncIterator[object]]) -> bool:
+    """Tell whether an async generator function has no `await` in any form: then nothing can interrupt its closing."""
+    if not isinstance(generate, FunctionType) or not inspect.isasyncgenfunction(generate):
+        return False
+    return all(instruction.opname not in _WAITING for instruction in dis.get_instructions(generate))
+
+
+def is_awaited(dependency: Dependency) -> bool:
+    """Tell whether FastAPI awaits what a dependency function returns."""
+    return _is(_is_coroutine_function, dependency)
+
+
 def entering(dependency: Dependency) -> Enter:
     """Choose how a dependency function is called, as FastAPI would: awaited, iterated, or run in a thread."""
     if _is(inspect.isasyncgenfunction, dependency):
         return _enter_managed(dependency)
-    if _is(inspect.iscoroutinefunction, dependency):
+    if is_awaited(dependency):
         return _enter_coroutine(dependency)
     if _is(inspect.isgeneratorfunction, dependency):
         return _enter_sync_generator(dependency)
@@ -154,10 +178,15 @@ def _is(kind: Callable[[object], bool], dependency: Dependency) -> bool:
     return kind(_call_of(dependency)) or kind(_call_of(inspect.unwrap(_call_of(dependency))))
 
 
+def unpartial(dependency: Dependency) -> Dependency:
+    """Look through `functools.partial`."""
+    while isinstance(dependency, functools.partial):
+        dependency = dependency.func
+    return dependency
+
+
 def _call_of(dependency: Dependency) -> Dependency:
-    plain = dependency
-    while isinstance(plain, functools.partial):
-        plain = plain.func
+    plain = unpartial(dependency)
     if inspect.isroutine(plain) or inspect.isclass(plain):
         return plain
     return cast("Dependency", type(plain).__call__)

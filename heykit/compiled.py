@@ -2,36 +2,40 @@
 
 The registered route stays FastAPI's own, so OpenAPI is the same by construction. Its handler passes a request to a
 *twin*: the same route, made once from the effective context (so with the dependencies of every inclusion), whose
-endpoint opens the chain itself. A route is compiled if all its dependencies are providers that heykit resolves; every
-other is left to FastAPI, and so is a request whose chain is overridden.
+endpoint opens the chain itself, in FastAPI's order. What the chain takes from the request FastAPI parses first: where
+that fails nothing was opened, and FastAPI itself settles which error comes first. What only FastAPI can do, and a
+request whose chain is overridden, is left to it.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import ResponseValidationError
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.routing import Match
 
-from heykit._instances import Instances, Overrides, instances_of
-from heykit._needs import Dependency, name_of, needs_of, signature_of
-from heykit._plan import Plan, known_to, plan_of, resolved
-from heykit._provider import Provider
-from heykit._seen import is_leaf
+from heykit._dependants import Chain, Uncompilable, chain_of
+from heykit._instances import Instances, Overrides, instances_if_running, instances_of
+from heykit._needs import Dependency, signature_of
+from heykit._straight import straight
 
 __all__ = ["CompiledRoute", "compiled", "uncompiled"]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _REQUEST: Final = "heykit_request"
+_PARSED: Final = "heykit_parsed_"
 _ENTERED: Final = "heykit.entered"
+_NO_INSTANCES: Final = Instances({})
 
 
 def compiled(route_class: type[APIRoute]) -> type[APIRoute]:
@@ -59,10 +63,12 @@ class _CompiledRoute(APIRoute):
             request.scope[_ENTERED] = False
             try:
                 return await twin.handler(request)
+            except ResponseValidationError as error:
+                twin.place(error)
+                raise
             except Exception:
                 if request.scope.get(_ENTERED):
                     raise
-                # Nothing of the chain was opened yet: FastAPI settles which error comes first.
                 return await native(request)
 
         return handler
@@ -74,11 +80,20 @@ CompiledRoute: type[APIRoute] = _CompiledRoute
 @dataclass(frozen=True)
 class _Twin:
     handler: Handler
+    endpoint: Dependency
     chain: frozenset[Dependency]
 
     def fits(self, request: Request) -> bool:
+        """Tell whether nothing of the chain is overridden, nor was when the application started."""
         overrides: Overrides = request.scope["app"].dependency_overrides
-        return not overrides or self.chain.isdisjoint(overrides)
+        if overrides and not self.chain.isdisjoint(overrides):
+            return False
+        running = instances_if_running(request)
+        return running is None or not running.overrides or self.chain.isdisjoint(running.overrides)
+
+    def place(self, error: ResponseValidationError) -> None:
+        """Let the error name the user's endpoint, not ours round it."""
+        error.endpoint_file = inspect.getsourcefile(self.endpoint)
 
 
 def uncompiled(app: FastAPI) -> dict[str, str]:
@@ -86,66 +101,47 @@ def uncompiled(app: FastAPI) -> dict[str, str]:
     found: dict[str, str] = {}
     for context in iter_route_contexts(app.routes):
         if isinstance(context.original_route, _CompiledRoute):
-            reason = _why_native(_contexts(app, context.original_route))
-            if reason:
-                found[context.path or ""] = reason
+            try:
+                _compilable(context)
+            except Uncompilable as reason:
+                found[context.path or ""] = str(reason)
     return found
 
 
-def _contexts(app: FastAPI, route: APIRoute) -> list[RouteContext]:
-    return [context for context in iter_route_contexts(app.routes) if context.original_route is route]
-
-
-def _why_native(contexts: list[RouteContext]) -> str:
-    """Say why a route cannot have a twin; empty where it can."""
-    if len(contexts) != 1:
-        return f"it stands in the application {len(contexts)} times"
-    dependant = cast("Dependant", contexts[0].dependant)
+def _compilable(context: RouteContext) -> Chain:
+    """Lay out what a route depends on; raises `Uncompilable` where FastAPI must resolve it."""
+    dependant = cast("Dependant", context.dependant)
     endpoint = dependant.call
     if not dependant.dependencies:
-        return "it has no dependencies"
+        raise Uncompilable("it has no dependencies")
     if not inspect.isfunction(endpoint) or hasattr(endpoint, "__wrapped__"):
-        return "its endpoint is decorated, or is no function"
+        raise Uncompilable("its endpoint is decorated, or is no function")
     if inspect.isasyncgenfunction(endpoint) or inspect.isgeneratorfunction(endpoint):
-        return "its endpoint is a generator"
-    theirs = [name_of(sub.call) for sub in dependant.dependencies if sub.call is not None and not _is_ours(sub)]
-    return f"FastAPI must resolve {', '.join(theirs)}" if theirs else ""
+        raise Uncompilable("its endpoint is a generator")
+    return chain_of(dependant)
 
 
 def _twin_of(route: APIRoute, request: Request) -> _Twin | None:
-    """Make the twin, where there can be one: the route stands there once, and its chain is heykit's alone."""
-    app = request.scope.get("app")
-    contexts = _contexts(app, route) if isinstance(app, FastAPI) else []
-    if _why_native(contexts) or not isinstance(request.scope.get("fastapi_inner_astack"), AsyncExitStack):
+    """Make the twin for the way a request came, where there can be one."""
+    context = _context_of(route, request)
+    if context is None or not isinstance(request.scope.get("fastapi_inner_astack"), AsyncExitStack):
         return None
-    dependant = cast("Dependant", contexts[0].dependant)
-    roots = [(sub.name or "", cast("Provider[object]", sub.call)) for sub in dependant.dependencies]
-    plan = plan_of(roots, {}, {})
-    endpoint = _resolving(cast("Dependency", dependant.call), plan)
-    return _Twin(_made(contexts[0], route, endpoint).get_route_handler(), _chain(roots))
+    try:
+        chain = _compilable(context)
+    except Uncompilable:
+        return None
+    endpoint = cast("Dependency", cast("Dependant", context.dependant).call)
+    return _Twin(_made(context, route, _resolving(endpoint, chain)).get_route_handler(), endpoint, chain.named)
 
 
-def _is_ours(sub: Dependant) -> bool:
-    """Tell whether it is a provider that heykit resolves, asked for in the plain way."""
-    provider = sub.call
-    if not isinstance(provider, Provider) or not sub.use_cache or sub.own_oauth_scopes or sub.concurrency is not None:
-        return False
-    return sub.scope is None and (provider.is_long_lived or is_leaf(provider))
-
-
-def _chain(roots: list[tuple[str, Provider[object]]]) -> frozenset[Dependency]:
-    """Name everything beneath: an override of any of it is left to FastAPI."""
-    found: set[Dependency] = set()
-    waiting: list[Dependency] = [root for _, root in roots]
-    while waiting:
-        target = waiting.pop()
-        if target not in found:
-            found.add(target)
-            needs = target.needs if isinstance(target, Provider) else needs_of(target)
-            waiting.extend(need.dependency for need in needs if need.dependency is not None)
-            if isinstance(target, Provider) and target.options.keyed is not None:
-                waiting.append(target.options.keyed.by)
-    return frozenset(found)
+def _context_of(route: APIRoute, request: Request) -> RouteContext | None:
+    """Find the inclusion whose handler this is: FastAPI makes one for each, so all its requests come the same way."""
+    app = request.scope.get("app")
+    contexts = iter_route_contexts(app.routes) if isinstance(app, FastAPI) else ()
+    found = [context for context in contexts if context.original_route is route]
+    if len(found) > 1:
+        found = [context for context in found if context.matches(request.scope)[0] is Match.FULL]
+    return found[0] if len(found) == 1 else None
 
 
 def _made(context: RouteContext, route: APIRoute, endpoint: Dependency) -> APIRoute:
@@ -168,26 +164,36 @@ def _made(context: RouteContext, route: APIRoute, endpoint: Dependency) -> APIRo
     )
 
 
-def _resolving(endpoint: Dependency, plan: Plan) -> Dependency:
-    """Wrap an endpoint: its dependencies are opened here, the parameters it parses stay FastAPI's."""
-    given = {source.name for source in plan.results}
+def _resolving(endpoint: Dependency, chain: Chain) -> Dependency:
+    """Wrap an endpoint: its dependencies are opened here, what it parses itself stays FastAPI's."""
+    given = {source.name for source in chain.plan.results}
     kept = [p for p in signature_of(endpoint).parameters.values() if p.name not in given]
     # FastAPI fills one parameter with the request: where the endpoint has it, it is read there.
     named = [p.name for p in kept if isinstance(p.annotation, type) and issubclass(p.annotation, Request)]
+    parsers = {f"{_PARSED}{number}": parser for number, parser in enumerate(chain.parsers)}
+    resolved = straight(
+        chain.plan,
+        {name: [(one, (parser.call, one)) for one in parser.names] for name, parser in parsers.items()},
+    )
+    asks_application = chain.plan.asks_application
     call = _calling(endpoint)
 
     @functools.wraps(endpoint)
     async def resolving(**values: object) -> object:
         request = values[named[-1]] if named else values.pop(_REQUEST)
         assert isinstance(request, Request)
+        parsed = {name: cast("Mapping[str, object]", values.pop(name)) for name in parsers}
         request.scope[_ENTERED] = True
-        instances = instances_of(request) if plan.asks_application else Instances({})
-        found = await resolved(plan, known_to(instances, request), instances, request)
-        found.pop("", None)
+        instances = instances_of(request) if asks_application else _NO_INSTANCES
+        found = await resolved.run(request, instances, parsed)
         return await call(**values, **found)
 
     if not named:
         kept.append(inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request))
+    kept += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=Depends(parser.parse))
+        for name, parser in parsers.items()
+    ]
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
     cast("Any", resolving).__signature__ = inspect.Signature(parameters)
     return resolving

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar, cast, overload
+from typing import Never, Protocol, TypeVar, cast, overload
 
 from fastapi import Depends
 
@@ -149,7 +149,7 @@ def provided(dependency: type[T]) -> T: ...
 @overload
 def provided(dependency: Callable[..., AsyncIterator[T]]) -> T: ...
 @overload
-def provided(dependency: Callable[..., Generator[T, object, object]]) -> T: ...
+def provided(dependency: Callable[..., Generator[T, Never, object]]) -> T: ...
 @overload
 def provided(dependency: Callable[..., Awaitable[T]]) -> T: ...
 @overload

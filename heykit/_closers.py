@@ -42,12 +42,12 @@ class Closers:
             value = await anext(generator)
         except StopAsyncIteration:
             raise RuntimeError("generator didn't yield") from None
-        self._stack.push_async_exit(_Running(generator, self._cleanup))
+        self._stack.push_async_exit(Running(generator, self._cleanup))
         return value
 
 
-class _Running:
-    """A generator that has yielded."""
+class Running:
+    """A generator that has yielded, to be pushed on a stack; shielded by `cleanup` where that waits for something."""
 
     __slots__ = ("_cleanup", "_generator")
 
@@ -66,31 +66,30 @@ class _Running:
             manager = asynccontextmanager(lambda: cast("AsyncGenerator[object]", self._generator))()
             closing = manager.__aexit__(kind, error, traceback)
             return await (closing if self._cleanup is None else _shielded(self._cleanup, closing, error))
-        waited, stopped = await _advanced(self._generator, self._cleanup)
+        # Shielded as soon as it waits: before, the event loop does not run, so no cancellation can arrive, and none
+        # needs to be looked for afterwards. Clean-up that waits for nothing is so spared most of its cost.
+        step = cast("Coroutine[object, object, object]", anext(self._generator))
+        try:
+            awaited = step.send(None)
+        except StopAsyncIteration:
+            return False
+        except StopIteration:
+            stopped = False
+        else:
+            stopped = await _advanced(step, awaited, self._cleanup)
+            if stopped and self._cleanup is not None:
+                await checkpoint_if_cancelled()
         if not stopped:
             await cast("AsyncGenerator[object]", self._generator).aclose()
             raise RuntimeError("generator didn't stop")
-        if waited and self._cleanup is not None:
-            await checkpoint_if_cancelled()
         return False
 
 
 @types.coroutine
 def _advanced(
-    generator: AsyncIterator[object], cleanup: CancelScope | None
-) -> Generator[object, object, tuple[bool, bool]]:
-    """Run a generator on; tell whether it waited for anything, and whether it came to its end.
-
-    Shielded as soon as it waits: before, the event loop does not run, so no cancellation can arrive, and none needs to
-    be looked for afterwards. Most clean-up that waits for nothing is so spared two thirds of its cost.
-    """
-    step = cast("Coroutine[object, object, object]", anext(generator))
-    try:
-        awaited = step.send(None)
-    except StopAsyncIteration:
-        return False, True
-    except StopIteration:
-        return False, False
+    step: Coroutine[object, object, object], awaited: object, cleanup: CancelScope | None
+) -> Generator[object, object, bool]:
+    """Run a generator on that waits for something; tell whether it came to its end."""
     if cleanup is not None:
         cleanup.shield = True
     try:
@@ -102,9 +101,9 @@ def _advanced(
             else:
                 awaited = step.send(received)
     except StopAsyncIteration:
-        return True, True
+        return True
     except StopIteration:
-        return True, False
+        return False
     finally:
         if cleanup is not None:
             cleanup.shield = False

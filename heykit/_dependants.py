@@ -14,9 +14,10 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from heykit._needs import Dependency, name_of, needs_of, signature_of
-from heykit._plan import CONNECTION, Plan, Source, Step, plan_of, takes_in_order, taking
-from heykit._provider import Arguments, Enter, Provider, closes, entering, is_awaited, never_waits, unpartial
+from heykit._plan import plan_of
+from heykit._provider import Arguments, Enter, Provider, closes, entering, is_awaited, unpartial
 from heykit._seen import is_leaf
+from heykit._steps import CONNECTION, Plan, Source, Step, settled_step, step_of, takes_in_order
 
 CacheKey: TypeAlias = "tuple[Dependency, tuple[str, ...], str]"
 
@@ -187,9 +188,7 @@ def _step(cell: Cell, sub: Dependant, sources: tuple[Source, ...]) -> Step:
             awaited = cast("Callable[..., Awaitable[object]]", call)
     else:
         enter = _in_thread(call)
-    waits = closes(call) and not (generated is not None and never_waits(generated))
-    take = taking([source.key for source in sources])
-    return Step(cell, sources, take, enter, awaited, generated, sub.scope == "function", closes(call), waits)
+    return step_of(cell, sources, enter, awaited, generated, early=sub.scope == "function", closes=closes(call))
 
 
 def _in_thread(call: Dependency) -> Enter:
@@ -203,9 +202,7 @@ def _scopes(cell: Cell, scopes: list[str]) -> Step:
     async def scopes_asked() -> object:
         return SecurityScopes([*scopes])
 
-    return Step(
-        cell, (), taking([]), entering(scopes_asked), scopes_asked, None, early=False, closes=False, waits=False
-    )
+    return settled_step(cell, (), entering(scopes_asked), scopes_asked)
 
 
 def _oauth_scopes(sub: Dependant) -> list[str]:

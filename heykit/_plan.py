@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, cast
 
 from anyio import CancelScope
 from fastapi.requests import HTTPConnection
@@ -17,90 +13,28 @@ from heykit._closers import Closers
 from heykit._instances import Instances, Overrides
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, name_of, needs_of
-from heykit._provider import Arguments, Enter, Lifetime, Provider, closes, entering, never_waits
+from heykit._provider import Arguments, Enter, Lifetime, Provider, closes, entering
+from heykit._steps import (
+    CONNECTION,
+    INSTANCES,
+    Known,
+    Plan,
+    Source,
+    Special,
+    Step,
+    settled_step,
+    step_of,
+    takes_in_order,
+)
 from heykit.errors import HeykitError, NotOpen, OverrideError
-
-Known: TypeAlias = MutableMapping[object, object]  # values by what gives them, the application's among them
-Take: TypeAlias = Callable[[Known], tuple[object, ...]]
 
 _KNOWN_KEY: Final = "heykit.known"
 _KEY: Final = "key"
 _HELD: Final = "instances"
 
 
-class Special:
-    """What a step may need that no dependency gives."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-CONNECTION: Final = Special("a connection")
-INSTANCES: Final = Special("a running application")
 _THE_CLEANUP: Final = Special("the scope that shields what closes")
-NOWHERE: Final = Closers(AsyncExitStack())  # of a plan that leaves nothing open
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where an argument comes from: under which key it is known, and whether the application gives it."""
-
-    name: str
-    key: object
-    application: Dependency | None = None  # as the place names it
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Open one instance. Closing time belongs to the provider: `early` is before the response leaves."""
-
-    key: object
-    sources: tuple[Source, ...]
-    take: Take
-    enter: Enter
-    call: Callable[..., Awaitable[object]] | None  # a coroutine function that takes its arguments in order
-    generate: Callable[..., AsyncIterator[object]] | None  # or an async generator function that does
-    early: bool
-    closes: bool
-    waits: bool  # its closing may wait for something, and so be interrupted
-
-    async def opened(self, arguments: tuple[object, ...], closers: Closers) -> object:
-        """Open it with its arguments in the order of its sources; what closes it goes to the closers."""
-        if self.generate is not None:
-            return await closers.opened(self.generate(*arguments))
-        named = {source.name: value for source, value in zip(self.sources, arguments, strict=True)}
-        return await self.enter(named, closers.stack)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The steps beneath some providers, in order, and where the value of each is found."""
-
-    steps: tuple[Step, ...]
-    results: tuple[Source, ...]
-
-    @property
-    def sources(self) -> list[Source]:
-        return [*self.results, *(source for step in self.steps for source in step.sources)]
-
-    @functools.cached_property
-    def asks_application(self) -> bool:
-        """Whether anything of it lives as long as the application, which must then be running."""
-        return any(source.key is INSTANCES or source.application is not None for source in self.sources)
-
-    @functools.cached_property
-    def rows(self) -> tuple[tuple[object, Take, Callable[..., Awaitable[object]] | None, Step], ...]:
-        """The steps as `follow` reads them."""
-        return tuple((step.key, step.take, step.call, step) for step in self.steps)
-
-    @functools.cached_property
-    def closes(self) -> bool:
-        return any(step.closes for step in self.steps)
-
-    @functools.cached_property
-    def waits(self) -> bool:
-        """Whether the closing of anything may wait, and so must be shielded."""
-        return any(step.waits for step in self.steps)
+_NOWHERE: Final = Closers(AsyncExitStack())  # of a plan that leaves nothing open
 
 
 def plan_of(roots: Sequence[tuple[str, Provider[object]]], overrides: Overrides, started_with: Overrides) -> Plan:
@@ -187,10 +121,7 @@ def _source(
 
 def _step(target: Dependency, sources: tuple[Source, ...], lifetime: Lifetime) -> Step:
     if isinstance(target, Provider) and target.options.keyed is not None:
-        sources = (*sources, Source(_HELD, INSTANCES))
-        take = taking([source.key for source in sources])
-        return Step(target, sources, take, _holding(target), None, None, early=False, closes=True, waits=False)
-    take = taking([source.key for source in sources])
+        return settled_step(target, (*sources, Source(_HELD, INSTANCES)), _holding(target), closes=True)
     call = generate = None
     if isinstance(target, Provider):
         enter = target.enter
@@ -198,27 +129,7 @@ def _step(target: Dependency, sources: tuple[Source, ...], lifetime: Lifetime) -
             call, generate = target.call, target.generate
     else:
         enter = entering(target)
-    waits = closes(target) and not (generate is not None and never_waits(generate))
-    return Step(target, sources, take, enter, call, generate, lifetime == "function", closes(target), waits)
-
-
-def takes_in_order(factory: Dependency, sources: Sequence[Source]) -> bool:
-    """Tell whether its parameters are these in this order: then no names are needed to call it."""
-    if hasattr(factory, "__signature__") or hasattr(factory, "__wrapped__"):
-        return False  # what it says it takes may be another thing than what it takes
-    in_order = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    parameters = list(inspect.signature(factory).parameters.values())[: len(sources)]
-    return [p.name for p in parameters if p.kind in in_order] == [source.name for source in sources]
-
-
-def taking(keys: Sequence[object]) -> Callable[[Any], tuple[object, ...]]:
-    """Take the values of some keys or places, in C where there are several."""
-    if not keys:
-        return lambda _: ()
-    if len(keys) == 1:
-        only = keys[0]
-        return lambda known: (known[only],)
-    return cast("Take", itemgetter(*keys))
+    return step_of(target, sources, enter, call, generate, early=lifetime == "function", closes=closes(target))
 
 
 def _holding(provider: Provider[object]) -> Enter:
@@ -278,34 +189,36 @@ async def follow(
 async def resolved(plan: Plan, known: Known, instances: Instances, connection: HTTPConnection) -> dict[str, object]:
     """Open a plan within a request: what closes goes on FastAPI's own stacks, so it closes where FastAPI's does.
 
-    Raises `HeykitError` as `closers_of` does.
+    Raises `HeykitError` as `stacks_of` does.
     """
     if not plan.closes:
-        return await follow(plan, known, instances, late=NOWHERE, early=NOWHERE)
-    late, early = closers_of(connection, known, shielded=True)
-    return await follow(plan, known, instances, late=late, early=early)
-
-
-def closers_of(connection: HTTPConnection, known: Known, *, shielded: bool) -> tuple[Closers, Closers]:
-    """Give what closes on FastAPI's own stacks: with the request, and before the response leaves.
-
-    `known` remembers the scope that shields, which one run of a request enters once. Raises `HeykitError` where this
-    FastAPI keeps no stacks in the connection's scope.
-    """
-    late, early = connection.scope.get("fastapi_inner_astack"), connection.scope.get("fastapi_function_astack")
-    if not isinstance(late, AsyncExitStack) or not isinstance(early, AsyncExitStack):
-        raise HeykitError("this version of FastAPI keeps its stacks elsewhere: install the one heykit was made for")
-    if not shielded:
-        return Closers(late), Closers(early)
+        return await follow(plan, known, instances, late=_NOWHERE, early=_NOWHERE)
+    late, early = stacks_of(connection)
+    if not plan.waits and not plan.holds:
+        return await follow(plan, known, instances, late=Closers(late), early=Closers(early))
     cleanup = known.get(_THE_CLEANUP)
     if not isinstance(cleanup, CancelScope):
         # FastAPI's own, where a generator of its came first: that one may hold scopes in which ours would be entered.
         cleanup = connection.scope.get("fastapi_async_cleanup_scopes", {}).get(late)
-        known[_THE_CLEANUP] = cleanup
     if not isinstance(cleanup, CancelScope):
         # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
-        known[_THE_CLEANUP] = cleanup = late.enter_context(CancelScope())
-    return Closers(late, cleanup), Closers(early, cleanup)
+        cleanup = late.enter_context(CancelScope())
+    known[_THE_CLEANUP] = cleanup
+    return await follow(plan, known, instances, late=Closers(late, cleanup), early=Closers(early, cleanup))
+
+
+def stacks_of(connection: HTTPConnection) -> tuple[AsyncExitStack, AsyncExitStack]:
+    """Give FastAPI's own stacks: closed with the request, and before the response leaves.
+
+    Raises `HeykitError` where this FastAPI keeps none in the connection's scope.
+    """
+    scope = connection.scope
+    try:
+        return scope["fastapi_inner_astack"], scope["fastapi_function_astack"]
+    except KeyError:
+        raise HeykitError(
+            "this version of FastAPI keeps its stacks elsewhere: install the one heykit was made for"
+        ) from None
 
 
 async def _obtained(sources: Sequence[Source], known: Known, instances: Instances) -> tuple[object, ...]:

@@ -15,11 +15,12 @@ from typing import Final, Literal, cast
 from fastapi import Depends, params
 from fastapi.requests import HTTPConnection
 
-from heykit._instances import Instances, Overrides, instances_if_running, instances_of
+from heykit._instances import STATE_KEY, Instances, Overrides, instances_if_running, instances_of
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, signature_of
-from heykit._plan import Plan, known_of, plan_of, require_as_started, require_unreplaced, resolved
+from heykit._plan import known_of, plan_of, require_as_started, require_unreplaced, resolved
 from heykit._provider import Keyed, Provider, Seen
+from heykit._steps import Plan
 
 _CONNECTION: Final = "connection"
 _VALUE: Final = "value"
@@ -64,10 +65,15 @@ def _long_lived_leaf(provider: Provider[object]) -> Callable[..., object]:
     planned = _planned(provider)
 
     async def long_lived(connection: HTTPConnection) -> object:
-        instances = instances_of(connection)
+        # FastAPI asks for each of them in each request: the usual case comes first, and calls nothing.
+        scope = connection.scope
+        try:
+            instances: Instances = scope["state"][STATE_KEY]
+            if not scope["app"].dependency_overrides and not instances.overrides:
+                return instances.values[provider]
+        except (KeyError, AttributeError):
+            instances = instances_of(connection)
         overrides = _overrides(connection)
-        if not overrides and not instances.overrides and provider in instances.values:
-            return instances.values[provider]
         if overrides or instances.overrides:
             planned(overrides, instances.overrides)  # refuses half a fake
         return await instances.obtain(provider)

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from anyio import CancelScope
 from starlette.requests import Request
 
-from heykit._closers import Closers
+from heykit._closers import Closers, Running
 from heykit._instances import Instances
-from heykit._plan import CONNECTION, INSTANCES, NOWHERE, Plan, Source, Step, closers_of, taking
+from heykit._plan import stacks_of
+from heykit._steps import CONNECTION, INSTANCES, Plan, Source, Step, taking
 
 Parsed: TypeAlias = Mapping[str, Mapping[str, object]]  # what each parser gives, by its parameter's name
 Take: TypeAlias = "Callable[[Any], tuple[object, ...]]"
 
 _ABSENT: Final = object()
+_NOWHERE: Final = AsyncExitStack()  # of a plan that leaves nothing open
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A step whose arguments are taken from numbered places, and whose value goes to one."""
 
     place: int
     take: Take
     call: Callable[..., Awaitable[object]] | None
+    generate: Callable[..., AsyncIterator[object]] | None
+    early: bool
     step: Step
     places: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Straight:
     """A plan for one request after another.
 
@@ -37,51 +42,57 @@ class Straight:
     the steps open.
     """
 
-    plan: Plan
     held: Sequence[Source]
     take_held: Take
-    blank: Sequence[object]
-    parsed: Sequence[tuple[int, str, str]]  # place, parser, name
+    parsed: Sequence[tuple[str, str]]  # parser and name
     rows: Sequence[Row]
+    blank: Sequence[object]  # where the values of the rows go
     names: Sequence[str]
     take_results: Take
     results: Sequence[int]
+    closes: bool
+    shielded: bool
 
-    async def run(self, request: Request, instances: Instances, parsed: Parsed) -> dict[str, object]:
-        """Open all, give the results by name."""
+    async def run(self, request: Request, instances: Instances, values: dict[str, object], parsed: Parsed) -> None:
+        """Open all; the results go to `values`, by name."""
+        given = [parsed[parser][name] for parser, name in self.parsed] if parsed else ()
         try:
-            known = [*self.take_held(instances.values), *self.blank]
+            known = [*self.take_held(instances.values), request, instances, *given, *self.blank]
         except KeyError:  # something is lazy, or away
-            return await self._run_slowly(request, instances, parsed)
-        self._begin(known, request, instances, parsed)
-        late, early = self._closers(request)
-        for row in self.rows:
-            if row.call is not None:
-                known[row.place] = await row.call(*row.take(known))
+            held = [instances.values.get(source.key, _ABSENT) for source in self.held]
+            await self._run_slowly([*held, request, instances, *given, *self.blank], request, instances, values)
+            return
+        late, early = stacks_of(request) if self.closes else (_NOWHERE, _NOWHERE)
+        cleanup = late.enter_context(CancelScope()) if self.shielded else None
+        for place, take, call, generate, is_early, step, _ in self.rows:
+            if call is not None:
+                known[place] = await call(*take(known))
+            elif generate is not None:
+                generator = generate(*take(known))
+                try:
+                    known[place] = await anext(generator)
+                except StopAsyncIteration:
+                    raise RuntimeError("generator didn't yield") from None
+                (early if is_early else late).push_async_exit(Running(generator, cleanup))
             else:
-                known[row.place] = await _opened(row, known, late, early)
-        return dict(zip(self.names, self.take_results(known), strict=True))
+                known[place] = await step.opened(take(known), Closers(early if is_early else late, cleanup))
+        values.update(zip(self.names, self.take_results(known), strict=True))
 
-    async def _run_slowly(self, request: Request, instances: Instances, parsed: Parsed) -> dict[str, object]:
+    async def _run_slowly(
+        self, known: list[object], request: Request, instances: Instances, values: dict[str, object]
+    ) -> None:
         """What the application opens later, or cannot open, is asked for in its turn: FastAPI's order of errors."""
-        known = [*(instances.values.get(source.key, _ABSENT) for source in self.held), *self.blank]
-        self._begin(known, request, instances, parsed)
-        late, early = self._closers(request)
+        late, early = stacks_of(request) if self.closes else (_NOWHERE, _NOWHERE)
+        cleanup = late.enter_context(CancelScope()) if self.shielded else None
         for row in self.rows:
             await self._obtain(row.places, known, instances)
-            known[row.place] = await _opened(row, known, late, early)
+            arguments = row.take(known)
+            if row.call is not None:
+                known[row.place] = await row.call(*arguments)
+            else:
+                known[row.place] = await row.step.opened(arguments, Closers(early if row.early else late, cleanup))
         await self._obtain(self.results, known, instances)
-        return dict(zip(self.names, self.take_results(known), strict=True))
-
-    def _begin(self, known: list[object], request: Request, instances: Instances, parsed: Parsed) -> None:
-        first = len(self.held)
-        known[first] = request
-        known[first + 1] = instances
-        for place, parser, name in self.parsed:
-            known[place] = parsed[parser][name]
-
-    def _closers(self, request: Request) -> tuple[Closers, Closers]:
-        return closers_of(request, {}, shielded=self.plan.waits) if self.plan.closes else (NOWHERE, NOWHERE)
+        values.update(zip(self.names, self.take_results(known), strict=True))
 
     async def _obtain(self, places: Sequence[int], known: list[object], instances: Instances) -> None:
         for place in places:
@@ -100,25 +111,19 @@ def straight(plan: Plan, parsers: Mapping[str, Sequence[tuple[str, object]]]) ->
     at = {key: place for place, key in enumerate(keys)}
     results = [at[source.key] for source in plan.results]
     return Straight(
-        plan,
-        held,
-        taking([source.key for source in held]),
-        (None,) * (len(keys) - len(held)),
-        [(at[key], parser, name) for parser, name, key in given],
-        [_row(step, at) for step in plan.steps],
-        [source.name for source in plan.results],
-        taking(results),
-        results,
+        held=held,
+        take_held=taking([source.key for source in held]),
+        parsed=[(parser, name) for parser, name, _ in given],
+        rows=[_row(step, at) for step in plan.steps],
+        blank=(None,) * len(steps),
+        names=[source.name for source in plan.results],
+        take_results=taking(results),
+        results=results,
+        closes=plan.closes,
+        shielded=plan.waits,
     )
 
 
 def _row(step: Step, at: Mapping[object, int]) -> Row:
     places = tuple(at[source.key] for source in step.sources)
-    return Row(at[step.key], taking(places), step.call, step, places)
-
-
-async def _opened(row: Row, known: list[object], late: Closers, early: Closers) -> object:
-    arguments = row.take(known)
-    if row.call is not None:
-        return await row.call(*arguments)
-    return await row.step.opened(arguments, early if row.step.early else late)
+    return Row(at[step.key], taking(places), step.call, step.generate, step.early, step, places)

@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -34,8 +35,9 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _REQUEST: Final = "heykit_request"
 _PARSED: Final = "heykit_parsed_"
-_ENTERED: Final = "heykit.entered"
+_RUN: Final = "heykit.run"
 _NO_INSTANCES: Final = Instances({})
+_NOTHING: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType({})
 
 
 def compiled(route_class: type[APIRoute]) -> type[APIRoute]:
@@ -58,16 +60,16 @@ class _CompiledRoute(APIRoute):
             nonlocal twin, sought
             if not sought:
                 twin, sought = _twin_of(self, request), True
-            if twin is None or not twin.fits(request):
+            run = None if twin is None else twin.begun(request)
+            if twin is None or run is None:
                 return await native(request)
-            request.scope[_ENTERED] = False
             try:
                 return await twin.handler(request)
             except ResponseValidationError as error:
                 twin.place(error)
                 raise
             except Exception:
-                if request.scope.get(_ENTERED):
+                if run.entered:
                     raise
                 return await native(request)
 
@@ -77,19 +79,33 @@ class _CompiledRoute(APIRoute):
 CompiledRoute: type[APIRoute] = _CompiledRoute
 
 
+class _Run:
+    """One request's way through a twin: whether its chain has been begun."""
+
+    __slots__ = ("entered", "instances")
+
+    def __init__(self, instances: Instances | None) -> None:
+        self.entered = False
+        self.instances = instances
+
+
 @dataclass(frozen=True)
 class _Twin:
     handler: Handler
     endpoint: Dependency
     chain: frozenset[Dependency]
 
-    def fits(self, request: Request) -> bool:
-        """Tell whether nothing of the chain is overridden, nor was when the application started."""
-        overrides: Overrides = request.scope["app"].dependency_overrides
+    def begun(self, request: Request) -> _Run | None:
+        """Begin a run, unless something of the chain is overridden, or was when the application started."""
+        scope = request.scope
+        overrides: Overrides = scope["app"].dependency_overrides
         if overrides and not self.chain.isdisjoint(overrides):
-            return False
+            return None
         running = instances_if_running(request)
-        return running is None or not running.overrides or self.chain.isdisjoint(running.overrides)
+        if running is not None and running.overrides and not self.chain.isdisjoint(running.overrides):
+            return None
+        scope[_RUN] = run = _Run(running)
+        return run
 
     def place(self, error: ResponseValidationError) -> None:
         """Let the error name the user's endpoint, not ours round it."""
@@ -182,11 +198,14 @@ def _resolving(endpoint: Dependency, chain: Chain) -> Dependency:
     async def resolving(**values: object) -> object:
         request = values[named[-1]] if named else values.pop(_REQUEST)
         assert isinstance(request, Request)
-        parsed = {name: cast("Mapping[str, object]", values.pop(name)) for name in parsers}
-        request.scope[_ENTERED] = True
-        instances = instances_of(request) if asks_application else _NO_INSTANCES
-        found = await resolved.run(request, instances, parsed)
-        return await call(**values, **found)
+        parsed = {name: cast("Mapping[str, object]", values.pop(name)) for name in parsers} if parsers else _NOTHING
+        run: _Run = request.scope[_RUN]
+        run.entered = True
+        instances = run.instances
+        if instances is None:
+            instances = instances_of(request) if asks_application else _NO_INSTANCES
+        await resolved.run(request, instances, values, parsed)
+        return await call(**values)
 
     if not named:
         kept.append(inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request))

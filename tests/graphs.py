@@ -1,31 +1,30 @@
-"""Random graphs of dependencies, each built twice: of heykit's providers, and of FastAPI's own functions alone."""
+"""Random graphs of dependencies, and what may happen to a request that needs them: drawn as plain values."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Literal
 
-from fastapi import APIRouter, Body, Depends, FastAPI, Header, HTTPException, Query, Request
-from fastapi.requests import HTTPConnection
-from fastapi.routing import APIRoute
-from fastapi.testclient import TestClient
 from hypothesis import strategies as st
 
-from heykit import lifespan, scope
-
 Lifetime = Literal["application", "request", "function"]
-Form = Literal["coroutine", "generator", "manager", "sync", "sync_generator"]
-Asks = Literal["nothing", "header", "query", "body", "connection", "request"]
+Form = Literal["coroutine", "generator", "manager", "sync", "sync_generator", "class", "instance"]
+Asks = Literal[
+    "nothing", "header", "query", "body", "cookie", "connection", "request", "response", "background", "scopes"
+]
 Fails = Literal["never", "before", "before_http", "after", "swallows"]
-Ends = Literal["returns", "http", "error", "invalid"]
+Ends = Literal["returns", "response", "streams", "http", "error", "invalid"]
+Cancelled = Literal["never", "endpoint", "closing"]
+
+CLOSING: frozenset[Form] = frozenset({"generator", "manager", "sync_generator"})
+PROVIDED: tuple[Form, ...] = ("coroutine", "generator", "manager")
+PLAIN: tuple[Form, ...] = ("coroutine", "generator", "sync", "sync_generator", "class", "instance")
 
 
 @dataclass(frozen=True)
 class Node:
-    """One dependency. `plain` ones are FastAPI's own functions in both builds."""
+    """One dependency. `plain` ones are FastAPI's own functions in both builds; only they may be asked for uncached."""
 
     name: str
     plain: bool
@@ -34,73 +33,122 @@ class Node:
     needs: tuple[int, ...]
     asks: Asks
     fails: Fails
+    pauses: bool  # whether its closing waits for something
+    cached: bool
+    secured: bool  # asked for by `Security` with a scope of its own
 
     @property
     def closes(self) -> bool:
-        return self.form in {"generator", "manager", "sync_generator"}
+        return self.form in CLOSING
+
+
+@dataclass(frozen=True)
+class Override:
+    """A fake for a node: `generator` where the node closes too."""
+
+    index: int
+    generator: bool
 
 
 @dataclass(frozen=True)
 class Case:
-    """A graph, where its dependencies are named, how its endpoint ends, and what the client sends."""
+    """A graph, where its dependencies are named, how its endpoint ends, what the client sends, and what befalls it."""
 
     nodes: tuple[Node, ...]
+    on_application: tuple[int, ...]
     on_router: tuple[int, ...]
-    on_inclusion: tuple[int, ...]
+    on_inner: tuple[int, ...]
+    on_outer: tuple[int, ...]
     on_endpoint: tuple[int, ...]
+    overrides: tuple[Override, ...]
+    included_again: bool  # under another path, without the dependencies of the inclusions
+    asked_again: bool  # there
     ends: Ends
+    sync: bool
     parses: bool  # whether the endpoint has a parameter of its own
     takes_request: bool
+    adds_task: bool
     sends_own: bool
     sends_header: bool
     sends_query: bool
     sends_body: bool
-
-
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    body: object
-    log: tuple[str, ...]
+    sends_cookie: bool
+    leaves: bool  # the client, in the middle of the response
+    cancelled: Cancelled
 
 
 @st.composite
 def cases(draw: st.DrawFn, *, most: int = 7, ours: bool = False) -> Case:
-    """Draw a case; with `ours`, one of providers alone that parse nothing, which can be compiled."""
+    """Draw a case; with `ours`, one of providers alone that parse nothing."""
     nodes: list[Node] = []
     for index in range(draw(st.integers(1, most))):
         nodes.append(draw(_nodes(index, nodes, ours=ours)))
-    some = st.lists(st.integers(0, len(nodes) - 1), max_size=3, unique=True).map(tuple)
+    some = st.lists(st.integers(0, len(nodes) - 1), max_size=2, unique=True).map(tuple)
+    seldom = st.one_of(st.just(()), st.just(()), some)
+    faked = draw(st.one_of(st.just(()), st.just(()), some))
+    included_again = draw(st.booleans())
     return Case(
-        tuple(nodes),
-        draw(some),
-        draw(some),
-        draw(st.lists(st.integers(0, len(nodes) - 1), min_size=1, max_size=4, unique=True).map(tuple)),
-        draw(st.sampled_from(["returns", "returns", "returns", "http", "error", "invalid"])),
-        draw(st.booleans()),
-        draw(st.booleans()),
-        *(draw(st.sampled_from([True, True, True, False])) for _ in range(4)),
+        nodes=tuple(nodes),
+        on_application=draw(seldom),
+        on_router=draw(some),
+        on_inner=draw(seldom),
+        on_outer=draw(some),
+        on_endpoint=draw(st.lists(st.integers(0, len(nodes) - 1), min_size=1, max_size=4, unique=True).map(tuple)),
+        overrides=tuple(Override(i, nodes[i].closes and draw(st.booleans())) for i in faked),
+        included_again=included_again,
+        asked_again=included_again and draw(st.booleans()),
+        ends=draw(st.sampled_from(_ENDS)),
+        sync=draw(st.sampled_from([False, False, False, True])),
+        parses=draw(st.booleans()),
+        takes_request=draw(st.booleans()),
+        adds_task=draw(st.booleans()),
+        leaves=draw(st.sampled_from([False, False, False, True])),
+        cancelled=draw(st.sampled_from(_CANCELLED)),
+        sends_own=draw(_USUALLY),
+        sends_header=draw(_USUALLY),
+        sends_query=draw(_USUALLY),
+        sends_body=draw(_USUALLY),
+        sends_cookie=draw(_USUALLY),
     )
+
+
+_USUALLY = st.sampled_from([True, True, True, False])
+_ENDS: tuple[Ends, ...] = ("returns", "returns", "returns", "response", "streams", "http", "error", "invalid")
+_CANCELLED: tuple[Cancelled, ...] = ("never", "never", "never", "endpoint", "closing", "closing")
 
 
 @st.composite
 def _nodes(draw: st.DrawFn, index: int, earlier: Sequence[Node], *, ours: bool) -> Node:
     plain = not ours and draw(st.sampled_from([False, False, True]))
     lifetime = draw(st.sampled_from(_lifetimes(plain=plain)))
-    forms: list[Form] = ["coroutine", "generator", "manager", "sync", "sync_generator"]
-    form = draw(st.sampled_from([f for f in forms if plain != (f == "manager") and (plain or "sync" not in f)]))
+    name = f"n{index}"
     if lifetime == "application":
-        return Node(f"n{index}", plain, lifetime, "coroutine", (), "nothing", "never")
+        return Node(
+            name, plain, lifetime, "coroutine", (), "nothing", "never", pauses=False, cached=True, secured=False
+        )
+    form = draw(st.sampled_from(PLAIN if plain else PROVIDED))
     wanted = draw(st.lists(st.integers(0, index - 1), max_size=3, unique=True)) if index else []
     # FastAPI refuses it by name: what closes after the response may not hold what closes before.
     needs = [i for i in wanted if not (_is_held(form, lifetime) and _reaches_function(i, earlier))]
-    asks = draw(st.sampled_from(_UNPARSED)) if ours else draw(_ASKS)
-    return Node(f"n{index}", plain, lifetime, form, tuple(needs), asks, draw(_FAILS))
+    return Node(
+        name,
+        plain,
+        lifetime,
+        form,
+        tuple(needs),
+        draw(st.sampled_from(_UNPARSED)) if ours else draw(_ASKS),
+        draw(_FAILS),
+        pauses=draw(st.booleans()),
+        cached=not plain or draw(st.sampled_from([True, True, True, False])),
+        secured=plain and draw(st.sampled_from([False, False, False, True])),
+    )
 
 
 _UNPARSED: tuple[Asks, ...] = ("nothing", "connection")
-_SELDOM: tuple[Asks, ...] = ("header", "query", "body", "connection", "request")
-_ASKS: st.SearchStrategy[Asks] = st.one_of(st.just("nothing"), st.sampled_from(("nothing", *_SELDOM)))
+_ANY: tuple[Asks, ...] = (
+    "header", "query", "body", "cookie", "connection", "request", "response", "background", "scopes",
+)  # fmt: skip
+_ASKS: st.SearchStrategy[Asks] = st.one_of(st.just("nothing"), st.sampled_from(("nothing", *_ANY)))
 _FAILURES: tuple[Fails, ...] = ("before", "before_http", "after", "swallows")
 _FAILS: st.SearchStrategy[Fails] = st.one_of(st.just("never"), st.just("never"), st.sampled_from(("never", *_FAILURES)))
 
@@ -110,181 +158,9 @@ def _lifetimes(*, plain: bool) -> list[Lifetime]:
 
 
 def _is_held(form: Form, lifetime: Lifetime) -> bool:
-    return lifetime == "request" and form not in {"coroutine", "sync"}
+    return lifetime == "request" and form in CLOSING
 
 
 def _reaches_function(index: int, nodes: Sequence[Node]) -> bool:
     node = nodes[index]
     return node.lifetime == "function" or any(_reaches_function(i, nodes) for i in node.needs)
-
-
-Dependency = Callable[..., object]
-
-
-def build(case: Case, log: list[str], *, native: bool, route_class: type[APIRoute] = APIRoute) -> FastAPI:
-    """Make the application of a case, of FastAPI's functions alone or with heykit's providers."""
-    made: list[Dependency] = []
-    for node in case.nodes:
-        made.append(_dependency(node, case.nodes, made, log, native=native))
-
-    def markers(indices: Sequence[int]) -> list[Any]:
-        return [_marker(case.nodes[i], made[i], native=native) for i in indices]
-
-    router = APIRouter(dependencies=markers(case.on_router), route_class=route_class)
-    router.post("/", response_model=int)(_endpoint(case, made, log, native=native))
-    app = FastAPI(lifespan=None if native else lifespan)
-    app.include_router(router, dependencies=markers(case.on_inclusion))
-    return app
-
-
-def outcome(app: FastAPI, case: Case, log: list[str]) -> Outcome:
-    """Ask once, and tell everything that can be seen."""
-    with TestClient(app, raise_server_exceptions=False) as client:
-        response = client.post(
-            "/",
-            headers={"h": "1"} if case.sends_header else {},
-            params={"q": "2" if case.sends_query else "x", "o": "4" if case.sends_own else "x"},
-            json={"b": 3} if case.sends_body else {"b": "not a number"},
-        )
-    body = response.json() if response.headers.get("content-type") == "application/json" else response.text
-    return Outcome(response.status_code, body, tuple(log))
-
-
-def _marker(node: Node, made: Dependency, *, native: bool) -> object:
-    if node.lifetime == "function" and (native or node.plain):
-        return Depends(made, scope="function")
-    return Depends(made)
-
-
-def _dependency(
-    node: Node, nodes: Sequence[Node], made: Sequence[Dependency], log: list[str], *, native: bool
-) -> Dependency:
-    function = _FORMS["generator" if native and node.form == "manager" else node.form](node, log)
-    parameters = [
-        inspect.Parameter(f"d{i}", inspect.Parameter.KEYWORD_ONLY, default=_marker(nodes[i], made[i], native=native))
-        for i in node.needs
-    ]
-    if node.asks != "nothing":
-        parameters.append(inspect.Parameter("leaf", inspect.Parameter.KEYWORD_ONLY, annotation=_LEAVES[node.asks]))
-    cast("Any", function).__signature__ = inspect.Signature(parameters)
-    function.__name__ = node.name
-    if native or node.plain:
-        return function
-    declare = {"application": scope.application, "request": scope.request, "function": scope.function}[node.lifetime]
-    return cast("Dependency", cast("Any", declare)(function))
-
-
-_LEAVES: dict[Asks, object] = {
-    "header": Annotated[int, Header(alias="h")],
-    "query": Annotated[int, Query(alias="q")],
-    "body": Annotated[int, Body(alias="b", embed=True)],
-    "connection": HTTPConnection,
-    "request": Request,
-}
-
-
-def _value(node: Node, values: dict[str, object]) -> str:
-    shown = {k: v.url.path if isinstance(v, HTTPConnection) else v for k, v in values.items()}
-    return f"{node.name}({', '.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
-
-
-def _before(node: Node, log: list[str], values: dict[str, object]) -> str:
-    log.append(f"open {_value(node, values)}")
-    if node.fails == "before":
-        raise ValueError(node.name)
-    if node.fails == "before_http":
-        raise HTTPException(418, node.name)
-    return _value(node, values)
-
-
-def _after(node: Node, log: list[str], error: BaseException | None) -> None:
-    log.append(f"close {node.name} {type(error).__name__}")
-    if node.fails == "after":
-        raise ValueError(node.name)
-    if error is not None and node.fails != "swallows":
-        raise error
-
-
-def _coroutine(node: Node, log: list[str]) -> Dependency:
-    async def coroutine(**values: object) -> object:
-        if node.lifetime == "application":
-            return node.name
-        return _before(node, log, values)
-
-    return coroutine
-
-
-def _generator(node: Node, log: list[str]) -> Dependency:
-    async def generator(**values: object) -> AsyncIterator[object]:
-        error: BaseException | None = None
-        value = _before(node, log, values)
-        try:
-            yield value
-        except BaseException as thrown:  # noqa: BLE001 - told to the log, and raised again
-            error = thrown
-        _after(node, log, error)
-
-    return generator
-
-
-def _manager(node: Node, log: list[str]) -> Dependency:
-    opened = asynccontextmanager(cast("Callable[..., AsyncIterator[object]]", _generator(node, log)))
-
-    def manager(**values: object) -> object:
-        return opened(**values)
-
-    return manager
-
-
-def _sync(node: Node, log: list[str]) -> Dependency:
-    def sync(**values: object) -> object:
-        return _before(node, log, values)
-
-    return sync
-
-
-def _sync_generator(node: Node, log: list[str]) -> Dependency:
-    def generator(**values: object) -> Iterator[object]:
-        error: BaseException | None = None
-        value = _before(node, log, values)
-        try:
-            yield value
-        except BaseException as thrown:  # noqa: BLE001 - told to the log, and raised again
-            error = thrown
-        _after(node, log, error)
-
-    return generator
-
-
-_FORMS: dict[Form, Callable[[Node, list[str]], Dependency]] = {
-    "coroutine": _coroutine,
-    "generator": _generator,
-    "manager": _manager,
-    "sync": _sync,
-    "sync_generator": _sync_generator,
-}
-
-
-def _endpoint(case: Case, made: Sequence[Dependency], log: list[str], *, native: bool) -> Dependency:
-    async def endpoint(**values: object) -> object:
-        given = {name: "request" if isinstance(value, Request) else value for name, value in values.items()}
-        log.append(f"endpoint {sorted(given.items())}")
-        if case.ends == "http":
-            raise HTTPException(409, "endpoint")
-        if case.ends == "error":
-            raise KeyError("endpoint")
-        return "not a number" if case.ends == "invalid" else 42
-
-    parameters = [
-        inspect.Parameter(
-            f"d{i}", inspect.Parameter.KEYWORD_ONLY, default=_marker(case.nodes[i], made[i], native=native)
-        )
-        for i in case.on_endpoint
-    ]
-    if case.parses:
-        own = Annotated[int, Query(alias="o")]
-        parameters.append(inspect.Parameter("own", inspect.Parameter.KEYWORD_ONLY, annotation=own))
-    if case.takes_request:
-        parameters.append(inspect.Parameter("asked", inspect.Parameter.KEYWORD_ONLY, annotation=Request))
-    cast("Any", endpoint).__signature__ = inspect.Signature(parameters)
-    return endpoint

@@ -29,6 +29,11 @@ class Closers:
         self._cleanup = cleanup
 
     @property
+    def bare(self) -> AsyncExitStack:
+        """The stack for what is closed as it is, shielded or not."""
+        return self._stack
+
+    @property
     def stack(self) -> AsyncExitStack:
         """The stack as contextlib has it."""
         return self._stack if self._cleanup is None else _Shielding(self._stack, self._cleanup)

@@ -15,9 +15,9 @@ from fastapi.security.base import SecurityBase
 
 from heykit._needs import Dependency, name_of, needs_of, signature_of
 from heykit._plan import plan_of
-from heykit._provider import Arguments, Enter, Provider, closes, entering, is_awaited, unpartial
+from heykit._provider import Arguments, Enter, Provider, closes, entering, is_awaited, is_sync_generator, unpartial
 from heykit._seen import is_leaf
-from heykit._steps import CONNECTION, Plan, Source, Step, settled_step, step_of, takes_in_order
+from heykit._steps import CONNECTION, Plan, Source, Step, step_of, takes_in_order
 
 CacheKey: TypeAlias = "tuple[Dependency, tuple[str, ...], str]"
 
@@ -188,7 +188,16 @@ def _step(cell: Cell, sub: Dependant, sources: tuple[Source, ...]) -> Step:
             awaited = cast("Callable[..., Awaitable[object]]", call)
     else:
         enter = _in_thread(call)
-    return step_of(cell, sources, enter, awaited, generated, early=sub.scope == "function", closes=closes(call))
+    return step_of(
+        cell,
+        sources,
+        enter,
+        awaited,
+        generated,
+        early=sub.scope == "function",
+        closes=closes(call),
+        shielded=not is_sync_generator(call),  # FastAPI leaves those to their thread
+    )
 
 
 def _in_thread(call: Dependency) -> Enter:
@@ -202,7 +211,7 @@ def _scopes(cell: Cell, scopes: list[str]) -> Step:
     async def scopes_asked() -> object:
         return SecurityScopes([*scopes])
 
-    return settled_step(cell, (), entering(scopes_asked), scopes_asked)
+    return step_of(cell, (), entering(scopes_asked), scopes_asked)
 
 
 def _oauth_scopes(sub: Dependant) -> list[str]:

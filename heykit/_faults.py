@@ -24,6 +24,7 @@ def faults_of(graph: Graph) -> list[Fault]:
         _parsed_overrides,
         _annotations,
         _places,
+        _shared_fallbacks,
     )
     return list(dict.fromkeys(fault for rule in rules for fault in rule(graph)))
 
@@ -50,7 +51,7 @@ def _cycles(graph: Graph) -> Iterator[Fault]:
             elif target not in done:
                 path.append(target)
                 waiting.append((target, True))
-                waiting.extend((use.target, False) for use in graph.nodes[target].uses)
+                waiting.extend((use.target, False) for use in graph.nodes[target].named)
 
 
 _RANK: Final[Mapping[Lives, int]] = MappingProxyType(
@@ -203,6 +204,21 @@ def _annotations(graph: Graph) -> Iterator[Fault]:
                 use.holder,
                 f"{use.parameter!r} of {name_of(use.holder)} is given {use.target.__name__}, {reason}: "
                 "name the provider whose factory returns that type, or correct the annotation",
+            )
+
+
+def _shared_fallbacks(graph: Graph) -> Iterator[Fault]:
+    """Beneath a singleton there is no application that could open the original again in the background."""
+    for use in graph.uses():
+        holder, target = use.holder, use.target
+        if not isinstance(holder, Provider) or not isinstance(target, Provider) or use.holder is use.target:
+            continue
+        if holder.lifetime == target.lifetime == "singleton" and target.options.fallback is not None:
+            yield _fault(
+                "fallback",
+                target,
+                f"{target.__name__} has a fallback and lies beneath {holder.__name__}, another singleton, which would "
+                f"keep what served first: give the fallback to {holder.__name__}",
             )
 
 

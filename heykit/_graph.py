@@ -61,10 +61,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Something an application opens: what it needs, whether at once, and whether it shares it with others."""
+    """Something an application opens: what it needs, whether at once, and whether it shares it with others.
+
+    Where a `critical` one cannot open, the application does not start.
+    """
 
     beneath: tuple[Dependency, ...]
     eager: bool
+    critical: bool
     shared: bool
 
 
@@ -92,9 +96,10 @@ class Graph:
         """
         wanted = dict.fromkeys(use.target for use in self.uses() if use.is_long_lived and self._ours(use))
         ordered = self._closure(wanted)
-        eager = self._closure(self._eager_first(ordered))
+        first = [*self._eager_first(ordered)]
+        eager, critical = self._closure(first), self._closure(first, through_fallbacks=False)
         return {
-            target: Opening(beneath, eager=target in eager, shared=self._is_shared(target))
+            target: Opening(beneath, eager=target in eager, critical=target in critical, shared=self._is_shared(target))
             for target, beneath in ordered.items()
         }
 
@@ -106,14 +111,20 @@ class Graph:
             if use.target in ordered and use.holder not in ordered and id(use) not in fallbacks and not _is_lazy(use):
                 yield use.target
 
-    def _closure(self, first: Iterable[Dependency]) -> dict[Dependency, tuple[Dependency, ...]]:
-        """Walk down from some, depth first: each after what it needs, with what it needs."""
+    def _closure(
+        self, first: Iterable[Dependency], *, through_fallbacks: bool = True
+    ) -> dict[Dependency, tuple[Dependency, ...]]:
+        """Walk down from some, depth first: each after what it needs, with what it needs.
+
+        What is needed only by something with a fallback may be left out: that has something else to serve.
+        """
         ordered: dict[Dependency, tuple[Dependency, ...]] = {}
         waiting = [(target, False) for target in reversed(list(first))]
         visited: set[Dependency] = set()
         while waiting:
             target, walked = waiting.pop()
-            beneath = self._beneath(target)
+            spared = not through_fallbacks and self.nodes[target].fallback is not None
+            beneath = () if spared else self._beneath(target)
             if walked:
                 ordered[target] = beneath
             elif target not in visited:

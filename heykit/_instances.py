@@ -38,6 +38,8 @@ class Instance:
         self.life = Life()
         self.settled = anyio.Event()  # it is open, or it never will be
         self.stop = anyio.Event()
+        self.lost = anyio.Event()  # it served, and does no longer
+        self.over = anyio.Event()  # asked to end, or not to begin
         self.ended = anyio.Event()
 
     @property
@@ -54,10 +56,12 @@ class Instance:
 
     def abandon(self) -> None:
         self.abandoned = True
+        self.over.set()
         self.life.abandon()
 
     def end(self) -> None:
         self.stop.set()
+        self.over.set()
         self.life.end()
         if self.state != "open":
             self.life.abandon()  # it is only being tried again beside its fallback
@@ -70,10 +74,10 @@ class Instances:
         self.overrides: Overrides = dict(overrides)
         self.values: dict[object, object] = {}  # by what gives them
         self.pools: dict[Dependency, Pool] = {}  # of keyed providers, each from its first use
-        self.kept: list[Entry] = []  # what those hold open, in order of opening
+        self.kept: dict[Entry, None] = {}  # what those hold open, in order of opening
         self.short_lived: dict[Dependency, str] = {}  # the scope of what requests open
         self.running_in: object = None  # the task of the lifespan that opened it
-        self.spawn: Spawn = _nothing_runs
+        self.spawn: Spawn = nothing_runs
         self._instances: dict[Dependency, Instance] = {}
         self._want: dict[Dependency, Callable[[Instance], Instance]] = {}
 
@@ -135,7 +139,7 @@ class Instances:
         )
 
 
-def _nothing_runs(_: Own) -> None:
+def nothing_runs(_: Own) -> None:
     raise NotOpen("no lifespan is running that could open it")
 
 

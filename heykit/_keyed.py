@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack
 from heykit._instances import Instances
 from heykit._life import Limits
 from heykit._needs import Dependency, name_of, needs_of, place_of
-from heykit._pool import Pool
+from heykit._pool import Entry, Pool
 from heykit._provider import Keyed, Provider, entering
 from heykit.errors import NoKey
 
 
-async def hold(instances: Instances, provider: Provider[object], key: object, stack: AsyncExitStack) -> object:
-    """Give the instance for a key, held until the stack closes.
+async def hold(
+    instances: Instances, provider: Provider[object], key: object, stack: AsyncExitStack, holder: Entry | None = None
+) -> object:
+    """Give the instance for a key, held until the stack closes; `holder` is what is kept and needs it.
 
     Raises `NoKey` where the key is None or cannot be one, and `Unavailable` where it cannot be opened.
     """
@@ -23,10 +25,14 @@ async def hold(instances: Instances, provider: Provider[object], key: object, st
     if pool is None:
         pool = _pool(instances, provider)
     timeout = provider.options.timeout
-    entry = await pool.take(
-        checked, lambda opened: _entered(instances, provider, key, opened), Limits(timeout, timeout, timeout)
-    )
+
+    async def enter(entry: Entry, opened: AsyncExitStack) -> object:
+        return await _entered(instances, provider, entry, opened)
+
+    entry = await pool.take(checked, enter, Limits(timeout, timeout, timeout))
     stack.callback(pool.give_back, entry)
+    if holder is not None:
+        holder.beneath.append(entry)
     return entry.value
 
 
@@ -66,25 +72,25 @@ def _checked(provider: Provider[object], key: object) -> Hashable:
     return key
 
 
-async def _entered(instances: Instances, dependency: Dependency, key: object, stack: AsyncExitStack) -> object:
+async def _entered(instances: Instances, dependency: Dependency, entry: Entry, stack: AsyncExitStack) -> object:
     """Open it on what lives longer, on the key itself, and on what is kept for the same key."""
     needs = dependency.needs if isinstance(dependency, Provider) else needs_of(dependency)
     arguments: dict[str, object] = {}
     for need in needs:
         if need.dependency is not None:
-            arguments[need.name] = await _argument(instances, dependency, need.dependency, key, stack)
+            arguments[need.name] = await _argument(instances, dependency, need.dependency, entry, stack)
     enter = dependency.enter if isinstance(dependency, Provider) else entering(dependency)
     return await enter(arguments, stack)
 
 
 async def _argument(
-    instances: Instances, holder: Dependency, wanted: Dependency, key: object, stack: AsyncExitStack
+    instances: Instances, holder: Dependency, wanted: Dependency, entry: Entry, stack: AsyncExitStack
 ) -> object:
     if isinstance(holder, Provider) and holder.options.keyed is not None and wanted is holder.options.keyed.by:
-        return key
+        return entry.key
     target = instances.target(wanted)
     if isinstance(target, Provider) and target.options.keyed is not None:
-        return await hold(instances, target, key, stack)
+        return await hold(instances, target, entry.key, stack, entry)
     if target in instances:
         return await instances.obtain(wanted)
-    return await _entered(instances, target, key, stack)
+    return await _entered(instances, target, entry, stack)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import anyio
 
@@ -27,13 +27,22 @@ class End:
     error: BaseException | None = None
 
 
+_TIMEOUT: Final = "its provider's timeout="
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that opening and closing may take, and the limit to name where they are not enough."""
+    """Seconds that opening and closing may take, and the setting to name where they are not enough."""
 
     opening: float
     closing: float
     named: float
+    setting: str = _TIMEOUT  # what sets the limit of the opening
+
+    def too_long(self, doing: str) -> TimeoutError:
+        if doing == "close":
+            return TimeoutError(f"it took more than {self.closing:g} s to close; {_TIMEOUT} sets the limit")
+        return TimeoutError(f"it took more than {self.named:g} s to {doing}; {self.setting} sets the limit")
 
 
 class Life:
@@ -51,6 +60,10 @@ class Life:
 
     def end(self) -> None:
         self._stop.set()
+
+    async def until_ended(self) -> None:
+        """Wait until it is asked to end."""
+        await self._stop.wait()
 
     async def live(
         self,
@@ -80,7 +93,7 @@ class Life:
                         phase = "failed"
                         opened(value)
                         try:
-                            await (hold or self._stop.wait)()
+                            await (hold or self.until_ended)()
                         finally:  # what a crash leaves to clean up has its limit too
                             guard.deadline = anyio.current_time() + limits.closing
                         phase = "not closed"
@@ -95,15 +108,13 @@ class Life:
 
     def _ended(self, phase: Ended, error: BaseException | None, guard: anyio.CancelScope, limits: Limits) -> End:
         if phase == "not opened" and self._opening.cancel_called:
-            return End("given up") if self._abandoned else End(phase, _too_long("open", limits.named))
-        if phase == "not closed" and guard.cancel_called:
-            return End(phase, _too_long("close", limits.named))
+            return End("given up") if self._abandoned else End(phase, limits.too_long("open"))
+        if guard.cancel_called and phase == "not closed":
+            return End(phase, limits.too_long("close"))
+        if guard.cancel_called and phase == "failed":
+            return End(phase, TimeoutError(f"it failed, and took more than {limits.closing:g} s to clean up"))
         if isinstance(error, anyio.get_cancelled_exc_class()):
             return End(phase, RuntimeError("something it awaited was cancelled"))
         if phase == "failed" and error is None:
             return End(phase, RuntimeError("it ended by itself while the application was running"))
         return End(phase, error)
-
-
-def _too_long(doing: str, seconds: float) -> TimeoutError:
-    return TimeoutError(f"it took more than {seconds:g} s to {doing}; its provider's timeout= sets the limit")

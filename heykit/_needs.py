@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, cast, get_args, get_origin
+from typing import Annotated, Any, Final, cast, get_args, get_origin
 
 from fastapi import BackgroundTasks, Request, Response, WebSocket, params
 from fastapi.requests import HTTPConnection
@@ -18,6 +18,9 @@ from pydantic.fields import FieldInfo
 from starlette.background import BackgroundTasks as StarletteBackgroundTasks
 
 Dependency = Callable[..., object]
+
+PLACE: Final = "heykit_place"
+"""The attribute that names what a function of ours stands in for: a message names the user's."""
 
 
 class Asks(Enum):
@@ -74,7 +77,7 @@ def signature_of(factory: Dependency) -> inspect.Signature:
 
 def place_of(dependency: Dependency) -> tuple[str, int]:
     """Find file and line of a function: the line of its `def`, not of its first decorator."""
-    plain = inspect.unwrap(dependency)
+    plain = inspect.unwrap(getattr(dependency, PLACE, dependency))
     while isinstance(plain, functools.partial):
         plain = inspect.unwrap(plain.func)
     if not (inspect.isroutine(plain) or inspect.isclass(plain)):

@@ -22,7 +22,6 @@ from heykit._steps import (
     Source,
     Special,
     Step,
-    settled_step,
     step_of,
     takes_in_order,
 )
@@ -121,7 +120,8 @@ def _source(
 
 def _step(target: Dependency, sources: tuple[Source, ...], lifetime: Lifetime) -> Step:
     if isinstance(target, Provider) and target.options.keyed is not None:
-        return settled_step(target, (*sources, Source(_HELD, INSTANCES)), _holding(target), closes=True)
+        # Giving it back waits for nothing.
+        return step_of(target, (*sources, Source(_HELD, INSTANCES)), _holding(target), closes=True, shielded=False)
     call = generate = None
     if isinstance(target, Provider):
         enter = target.enter

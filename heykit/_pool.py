@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from itertools import islice
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 
-from heykit._life import End, Enter, Life, Limits, Spawn
+from heykit._life import End, Life, Limits, Spawn
 from heykit.errors import Unavailable
 
 logger = logging.getLogger("heykit.lifetime")
 
 _ENDED: Final = MappingProxyType({"failed": "failed while serving", "not closed": "could not be closed"})
+
+
+EnterKept: TypeAlias = "Callable[[Entry, AsyncExitStack], Awaitable[object]]"
 
 
 class Entry:
@@ -24,6 +30,8 @@ class Entry:
         self.key = key
         self.pool = pool
         self.previous = previous  # of the same key, and still closing
+        self.number = 0  # in the order of opening
+        self.beneath: list[Entry] = []  # what it holds itself while it is open
         self.life = Life()
         self.value: object | None = None
         self.holders = 0
@@ -45,6 +53,10 @@ class Entry:
         self.pool.forget(self)
         self.notice()
 
+    def rests_on(self, other: Entry) -> bool:
+        """Tell whether it holds another, itself or through others."""
+        return any(beneath is other or beneath.rests_on(other) for beneath in self.beneath)
+
     @property
     def unwanted(self) -> bool:
         return self.forced or (self.ending and not self.holders)
@@ -57,34 +69,38 @@ class Pool:
     """
 
     def __init__(
-        self, name: str, spawn: Spawn, *, idle: float, limit: float, opened: list[Entry] | None = None
+        self, name: str, spawn: Spawn, *, idle: float, limit: float, opened: dict[Entry, None] | None = None
     ) -> None:
-        self._name = name
+        self.name = name
         self._spawn = spawn
         self._idle = idle
         self._limit = limit
-        self._opened = [] if opened is None else opened
+        self._opened = {} if opened is None else opened
         self._entries: dict[Hashable, Entry] = {}  # least recently taken first
-        self._closing: dict[Hashable, Entry] = {}
+        self._closing: dict[Hashable, Entry] = {}  # the newest of a key
+        self._living: dict[Entry, None] = {}  # every one whose task has not ended
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def take(self, key: Hashable, enter: Enter, limits: Limits) -> Entry:
+    async def take(self, key: Hashable, enter: EnterKept, limits: Limits) -> Entry:
         """Hold the instance of a key, which is opened where there is none; `give_back` it.
 
         Raises `Unavailable` where it cannot be opened, or where there are as many as may be and all are held.
         """
         if key not in self._entries:
             await self._make_room(key)
-        entry = self._entries.pop(key, None) or self._made(key, enter, limits)
-        self._entries[key] = entry
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            entry = self._made(key, enter, limits)
+        else:
+            self._entries[key] = entry
         entry.holders += 1
         entry.notice()
         try:
             await entry.settled.wait()
         except BaseException:
-            self.give_back(entry)
+            self._leave_unopened(entry)
             raise
         if not entry.is_open:
             self.give_back(entry)
@@ -94,6 +110,13 @@ class Pool:
     def give_back(self, entry: Entry) -> None:
         entry.holders -= 1
         entry.notice()
+
+    def _leave_unopened(self, entry: Entry) -> None:
+        self.give_back(entry)
+        if not entry.holders and not entry.is_open and self._idle <= 0:
+            # Nobody is kept waiting for it: whoever comes next has an opening of their own, should this one hang.
+            entry.retire()
+            entry.life.abandon()
 
     async def leave(self, entry: Entry) -> None:
         """Give back, and wait for the closing where nobody else holds it and it is not kept idle."""
@@ -112,26 +135,31 @@ class Pool:
             if not entry.holders:
                 await entry.ended.wait()
 
-    async def close(self) -> None:
-        """Close all, the last opened first, held or not."""
-        mine = [*self._entries.values(), *self._closing.values()]
-        await close_all([*self._opened, *(entry for entry in mine if not entry.is_open)])
+    @property
+    def living(self) -> list[Entry]:
+        """Every instance that is open, opening or closing."""
+        return [*self._living]
 
-    def _made(self, key: Hashable, enter: Enter, limits: Limits) -> Entry:
+    def _made(self, key: Hashable, enter: EnterKept, limits: Limits) -> Entry:
         entry = Entry(key, self, self._closing.get(key))
-
-        async def own() -> None:
-            await self._own(entry, enter, limits)
-
-        self._spawn(own)
+        # Known before its task begins, which an eager task factory does at once.
+        self._entries[key] = entry
+        self._living[entry] = None
+        try:
+            self._spawn(partial(self._own, entry, enter, limits))
+        except BaseException:
+            del self._entries[key], self._living[entry]
+            raise
         return entry
 
     async def _make_room(self, key: Hashable) -> None:
         """End what nobody holds, longest idle first; where all are held by idle others, end those before."""
         while len(self._entries) >= self._limit and key not in self._entries:
-            idle = [entry for entry in (*self._entries.values(), *self._opened) if not entry.holders and entry.is_open]
+            mine = self._entries.values()
+            above = [entry for entry in self._opened if any(map(entry.rests_on, mine))]
+            idle = [entry for entry in (*mine, *above) if not entry.holders and entry.is_open]
             if not idle:
-                raise Unavailable(f"all {self._limit:g} of {self._name} are in use: try again, or raise its limit=")
+                raise Unavailable(f"all {self._limit:g} of {self.name} are in use: try again, or raise its limit=")
             idle[0].retire()
             if idle[0].pool is not self:
                 await idle[0].ended.wait()
@@ -141,30 +169,35 @@ class Pool:
             del self._entries[entry.key]
             self._closing[entry.key] = entry
 
-    async def _own(self, entry: Entry, enter: Enter, limits: Limits) -> None:
+    async def _own(self, entry: Entry, enter: EnterKept, limits: Limits) -> None:
         def opened(value: object) -> None:
             entry.value, entry.is_open = value, True
-            self._opened.append(entry)
+            entry.number = 1 + max((other.number for other in islice(reversed(self._opened), 1)), default=0)
+            self._opened[entry] = None
             entry.settled.set()
 
         async def hold() -> None:
-            await self._until_unwanted(entry)
-            self.forget(entry)
+            try:
+                await self._until_unwanted(entry)
+            finally:
+                self.forget(entry)  # also where it crashes: nobody gets what is closing
 
         with anyio.CancelScope(shield=True):
             try:
                 if entry.previous is not None and not entry.previous.holders:
                     await entry.previous.ended.wait()
-                entry.end = await entry.life.live(enter, opened, limits, hold)
+                entry.end = await entry.life.live(partial(enter, entry), opened, limits, hold)
                 if entry.end.how in {"failed", "not closed"}:
-                    logger.error("one of %s %s", self._name, _ENDED[entry.end.how], exc_info=entry.end.error)
+                    logger.error("one of %s %s", self.name, _ENDED[entry.end.how], exc_info=entry.end.error)
             finally:
                 self.forget(entry)
                 if self._closing.get(entry.key) is entry:
                     del self._closing[entry.key]
+                self._living.pop(entry, None)
                 entry.previous = None
+                entry.beneath.clear()
                 if entry.is_open:
-                    self._opened.remove(entry)
+                    del self._opened[entry]
                 entry.is_open = False
                 entry.settled.set()
                 entry.ended.set()
@@ -183,19 +216,22 @@ class Pool:
     def _refusal(self, entry: Entry) -> Exception:
         error = None if entry.end is None else entry.end.error
         said = "" if error is None else f": {type(error).__name__}: {error}"
-        refusal = Unavailable(f"{self._name} could not be opened{said}", retry_after=1)
+        refusal = Unavailable(f"{self.name} could not be opened{said}", retry_after=1)
         refusal.__cause__ = error
         return refusal
 
 
-async def close_all(entries: Sequence[Entry]) -> None:
-    """Close entries, the last one first, whoever holds them."""
+async def close_pools(pools: Sequence[Pool]) -> list[tuple[str, BaseException]]:
+    """Close all of some pools, the last opened first, whoever holds it; name what could not be closed."""
+    entries = sorted((entry for pool in pools for entry in pool.living), key=lambda entry: entry.number)
     for entry in entries:
         if not entry.is_open:
             _force(entry)
     for entry in reversed(entries):
         _force(entry)
         await entry.ended.wait()
+    ends = [(entry.pool.name, entry.end) for entry in entries if entry.end is not None]
+    return [(name, end.error) for name, end in ends if end.how == "not closed" and end.error is not None]
 
 
 def _force(entry: Entry) -> None:

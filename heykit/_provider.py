@@ -144,7 +144,12 @@ def closes(dependency: Dependency) -> bool:
     """Tell whether a dependency, a provider or a plain function, is left open until its lifetime ends."""
     if isinstance(dependency, Provider):
         return dependency.closes
-    return _is(inspect.isasyncgenfunction, dependency) or _is(inspect.isgeneratorfunction, dependency)
+    return _is(inspect.isasyncgenfunction, dependency) or is_sync_generator(dependency)
+
+
+def is_sync_generator(dependency: Dependency) -> bool:
+    """Tell whether FastAPI runs a dependency function in a thread to its `yield`, and on from there."""
+    return _is(inspect.isgeneratorfunction, dependency)
 
 
 _AWAIT: Final = frozenset({"GET_AWAITABLE", "GET_ANEXT", "SEND"})
@@ -178,7 +183,7 @@ def entering(dependency: Dependency) -> Enter:
         return _enter_managed(dependency)
     if is_awaited(dependency):
         return _enter_coroutine(dependency)
-    if _is(inspect.isgeneratorfunction, dependency):
+    if is_sync_generator(dependency):
         return _enter_sync_generator(dependency)
     return _enter_sync(dependency)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
-from heykit._needs import Dependency, name_of, signature_of
+from heykit._needs import PLACE, Dependency, name_of, signature_of
 from heykit._provider import Options, Provider, entering
 from heykit._seen import seen
 
@@ -26,4 +26,5 @@ def standing_in(replaced: Provider[object], fake: Dependency) -> Provider[object
     cast("Any", factory).__signature__ = signature_of(fake)
     factory.__name__ = name_of(fake)
     del cast("Any", factory).__wrapped__  # its form is ours, whatever the form of the fake
+    setattr(factory, PLACE, fake)
     return Provider(factory, replaced.lifetime, Options(keyed=replaced.options.keyed), seen)

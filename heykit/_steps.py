@@ -57,7 +57,7 @@ class Step:
         if self.generate is not None:
             return await closers.opened(self.generate(*arguments))
         named = {source.name: value for source, value in zip(self.sources, arguments, strict=True)}
-        return await self.enter(named, closers.stack)
+        return await self.enter(named, closers.stack if self.waits else closers.bare)
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,14 @@ def step_of(
     key: object,
     sources: tuple[Source, ...],
     enter: Enter,
-    call: Callable[..., Awaitable[object]] | None,
-    generate: Callable[..., AsyncIterator[object]] | None,
+    call: Callable[..., Awaitable[object]] | None = None,
+    generate: Callable[..., AsyncIterator[object]] | None = None,
     *,
-    early: bool,
-    closes: bool,
+    early: bool = False,
+    closes: bool = False,
+    shielded: bool = True,
 ) -> Step:
-    """Make a step, and find out whether its closing must be shielded."""
+    """Make a step; where nothing can interrupt its closing, or `shielded` is False, it is not shielded."""
     return Step(
         key,
         sources,
@@ -116,22 +117,9 @@ def step_of(
         generate,
         early=early,
         closes=closes,
-        waits=closes and not never_waits(generate),
-        holds=closes and not never_holds(generate),
+        waits=closes and shielded and not never_waits(generate),
+        holds=closes and shielded and not never_holds(generate),
     )
-
-
-def settled_step(
-    key: object,
-    sources: tuple[Source, ...],
-    enter: Enter,
-    call: Callable[..., Awaitable[object]] | None = None,
-    *,
-    closes: bool = False,
-) -> Step:
-    """Make a step that has nothing to wait for when its lifetime ends."""
-    take = taking([source.key for source in sources])
-    return Step(key, sources, take, enter, call, None, early=False, closes=closes, waits=False, holds=False)
 
 
 def takes_in_order(factory: Dependency, sources: Sequence[Source]) -> bool:

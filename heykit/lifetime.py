@@ -110,6 +110,8 @@ async def _getting(
     instances: Instances, connection: HTTPConnection | None, overrides: Overrides
 ) -> AsyncGenerator[Get]:
     known = known_to(instances, connection)
+    fakes: dict[Provider[object], Provider[object]] = {}  # each stands in once, so that it is opened once
+    turn = anyio.Lock()
 
     # The scope is entered before whatever is opened, so that it can shield its closing from an outer cancellation.
     with anyio.CancelScope() as cleanup:
@@ -121,13 +123,16 @@ async def _getting(
                 replaced = overrides.get(provider)
                 if provider.is_long_lived and replaced is instances.overrides.get(provider):
                     return cast("T", await instances.obtain(provider))
-                wanted = provider if replaced is None else cast("Provider[T]", standing_in(provider, replaced))
+                if replaced is not None and provider not in fakes:
+                    fakes[provider] = standing_in(provider, replaced)
+                wanted = fakes.get(provider, provider)
                 if not is_leaf(wanted):
                     raise NotOpen(f"{wanted.__name__} needs what only FastAPI can take from a request: not here")
                 plan = plan_of([(_VALUE, wanted)], overrides, instances.overrides)
                 require_unreplaced(plan, overrides, instances.overrides)
                 late, early = Closers(request_stack), Closers(function_stack)
-                found = await follow(plan, known, instances, late=late, early=early)
+                async with turn:  # whoever asks meanwhile finds it open
+                    found = await follow(plan, known, instances, late=late, early=early)
                 return cast("T", found[_VALUE])
 
             try:
@@ -186,7 +191,8 @@ def _opening(graph: Graph, instances: Instances) -> AbstractAsyncContextManager[
         Instance(target, opening.beneath, scope=_scope_of(target), shared=opening.shared)
         for target, opening in found.items()
     ]
-    return opening(held, [target for target, opening in found.items() if opening.eager], instances)
+    eager = {target for target, opening in found.items() if opening.eager}
+    return opening(held, eager, {target for target, opening in found.items() if opening.critical}, instances)
 
 
 def _scope_of(target: Callable[..., object]) -> str:

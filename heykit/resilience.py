@@ -35,5 +35,7 @@ def pauses(policy: Retry, *, uniform: Callable[[float, float], float] = random.u
     Full jitter ("Exponential Backoff And Jitter", M. Brooker, 2015): each is drawn evenly from zero to its bound, so
     that those who failed together do not come again together.
     """
-    for attempt in range(policy.attempts - 1):
-        yield uniform(0.0, policy.wait * 2**attempt)
+    bound = policy.wait
+    for _ in range(policy.attempts - 1):
+        yield uniform(0.0, bound)
+        bound = min(2 * bound, policy.deadline)  # a longer pause could not be followed by anything

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from heykit import CompiledRoute, lifespan, provided, request_scope, scope
 from heykit._life import Limits
-from heykit._pool import Entry, Pool
+from heykit._pool import Entry, Pool, close_pools
 from heykit.errors import NoKey, OverrideError, Unavailable, WiringError
 from heykit.lifetime import end
 from heykit.web import problems
@@ -336,7 +336,7 @@ class World:
         self.pool = Pool("things", lambda own: void(tasks.start_soon(own)), idle=idle, limit=limit)
 
     async def take(self, key: str) -> Entry:
-        async def enter(stack: AsyncExitStack) -> str:
+        async def enter(_: Entry, stack: AsyncExitStack) -> str:
             return await stack.enter_async_context(self._thing(key))
 
         return await self.pool.take(key, enter, LIMITS)
@@ -377,7 +377,7 @@ async def test_the_one_idle_longest_makes_room_and_none_that_is_held() -> None:
         await first.ended.wait()
         assert world.open["first"] == 0
         assert world.open["second"] == 1 or world.open["third"] == 1
-        await world.pool.close()
+        await close_pools([world.pool])
 
 
 def test_a_chain_of_keys_makes_room_from_its_top(log: list[str]) -> None:
@@ -408,7 +408,7 @@ async def test_one_that_cannot_open_is_told_to_all_who_wait_and_tried_again_by_t
         go = anyio.Event()
         refused: list[Unavailable] = []
 
-        async def broken(stack: Any) -> object:
+        async def broken(*_: Any) -> object:
             await go.wait()
             raise OSError("away")
 
@@ -425,11 +425,11 @@ async def test_one_that_cannot_open_is_told_to_all_who_wait_and_tried_again_by_t
         await anyio.wait_all_tasks_blocked()
         assert [str(error) for error in refused] == ["things could not be opened: OSError: away"] * 10
 
-        async def well(stack: Any) -> object:
+        async def well(*_: Any) -> object:
             return "well"
 
         assert (await pool.take("key", well, LIMITS)).value == "well"
-        await pool.close()
+        await close_pools([pool])
 
 
 STEPS = st.lists(
@@ -459,7 +459,7 @@ async def test_whatever_is_taken_given_back_and_ended_there_is_never_a_second_of
             else:
                 await anyio.wait_all_tasks_blocked()
             assert all(entry.is_open and world.open[str(entry.key)] for entry in held)
-        await world.pool.close()
+        await close_pools([world.pool])
         assert not any(world.open.values())
 
 
@@ -469,7 +469,7 @@ async def test_one_that_cannot_be_closed_is_told_in_the_log(caplog: pytest.LogCa
         yield "stubborn"
         raise OSError("will not close")
 
-    async def enter(stack: AsyncExitStack) -> str:
+    async def enter(_: Entry, stack: AsyncExitStack) -> str:
         return await stack.enter_async_context(stubborn())
 
     async with anyio.create_task_group() as tasks:
@@ -494,7 +494,7 @@ async def test_one_that_crashes_is_told_in_the_log_and_the_next_gets_another(cap
             yield "fragile"
             own.cancel_scope.cancel()
 
-    async def enter(stack: AsyncExitStack) -> str:
+    async def enter(_: Entry, stack: AsyncExitStack) -> str:
         return await stack.enter_async_context(fragile())
 
     async with anyio.create_task_group() as tasks:
@@ -507,7 +507,7 @@ async def test_one_that_crashes_is_told_in_the_log_and_the_next_gets_another(cap
         assert second is not first
         pool.give_back(first)
         pool.give_back(second)
-        await pool.close()
+        await close_pools([pool])
     assert [record.message for record in caplog.records] == ["one of things failed while serving"]
 
 

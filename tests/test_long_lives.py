@@ -68,6 +68,12 @@ def states(app: FastAPI) -> set[str]:
     return {instance.state for instance in instances_in(app)}
 
 
+def instance_of(app: FastAPI, provider: Provider[Any]) -> Instance:
+    found = instances_in(app).get(provider)
+    assert found is not None
+    return found
+
+
 def states_or_none(app: FastAPI) -> set[str]:
     return states(app) if getattr(app.state, "heykit", None) is not None else set()
 
@@ -277,7 +283,7 @@ class TestFallback:
     async def test_the_original_is_tried_again_and_takes_over(
         self, log: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("heykit._owner._FIRST_PAUSE", 0.001)
+        monkeypatch.setattr("heykit._keeping._FIRST_PAUSE", 0.001)
         there = anyio.Event()
         back = anyio.Event()
 
@@ -303,7 +309,7 @@ class TestFallback:
         assert log == ["open memory", "open redis", "close redis", "close memory"]
 
     async def test_one_that_crashes_while_serving_falls_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("heykit._owner._FIRST_PAUSE", 60.0)
+        monkeypatch.setattr("heykit._keeping._FIRST_PAUSE", 60.0)
         crash = anyio.Event()
 
         @scope.application
@@ -745,7 +751,9 @@ async def test_a_crash_whose_clean_up_hangs_ends_at_its_limit() -> None:
     with anyio.fail_after(5):
         async with running(serving(fragile)) as app:
             crash.set()
-            await until(lambda: states(app) == {"failed"})
+            await until(instance_of(app, fragile).ended.is_set)
+            error = instance_of(app, fragile).error
+    assert str(error) == "it failed, and took more than 0.01 s to clean up"
 
 
 async def test_one_that_fails_again_and_again_is_kept_once() -> None:

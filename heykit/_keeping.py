@@ -73,11 +73,12 @@ class Keeper:
             if fallback is None and not self._failed(instance):
                 return
             await _first_of(pause, instance.over, *([] if fallback is None else [fallback.lost]))
+            if fallback is not None and fallback.lost.is_set():
+                self._withdraw(instance)
+                await _first_of(math.inf, instance.over, fallback.ended)  # then it can be opened again
             if instance.over.is_set():
                 instance.state = "closed"
                 return
-            if fallback is not None and fallback.lost.is_set():
-                self._withdraw(instance)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _not_closed(self, instance: Instance, end: End) -> None:

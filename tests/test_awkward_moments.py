@@ -105,7 +105,10 @@ class Server:
 
 
 class TestFallback:
-    async def test_a_fallback_that_crashes_serves_no_more_and_another_takes_its_place(self) -> None:
+    async def test_a_fallback_that_crashes_serves_no_more_and_another_takes_its_place(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("heykit._keeping._FIRST_PAUSE", 1e9)
         away, spare_server = Server(), Server()
         away.up = False
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,12 +20,27 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import OAuth2PasswordRequestForm
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from heykit import heygen, lifespan_with, opened, provided, scope, web
+from heykit import CompiledRoute, heygen, lifespan_with, opened, provided, scope, web
 from heykit.cache import Cache, Cached, cached, memory_cache
 from heykit.config import Loaded, environment, explain, json_file, load, toml_file
 from heykit.database import Database, connect, migrate, sqlite
-from heykit.errors import HeykitError
-from heykit.heygen import Bell, Content, Page, Profile, Renderer, RenderWorker, Settings, User, Users, Video, Videos
+from heykit.errors import HeykitError, Unavailable
+from heykit.heygen import (
+    Bell,
+    Content,
+    Page,
+    Profile,
+    Progress,
+    ProgressHub,
+    Renderer,
+    RenderWorker,
+    Settings,
+    User,
+    Users,
+    Video,
+    Videos,
+)  # fmt: skip
+from heykit.resilience import Retry
 from heykit.resources import FileStore, file_store, made_directory
 from heykit.security import authenticate
 from heykit.security.key_file import key_from_file
@@ -73,7 +88,7 @@ async def data_directory(config: Settings = provided(settings)) -> Path:
     return await made_directory(config.app.data)
 
 
-@scope.application
+@scope.application(retry=Retry(attempts=4, wait=1, deadline=5, on=(Unavailable,)))  # it may still be starting
 async def database(
     config: Settings = provided(settings), data: Path = provided(data_directory)
 ) -> AsyncGenerator[Database]:
@@ -134,7 +149,7 @@ async def videos(
 
 
 @scope.application
-async def watch(db: Database = provided(database), rung: Bell = provided(bell)) -> heygen.Watch:
+async def watcher(db: Database = provided(database), rung: Bell = provided(bell)) -> heygen.Watch:
     return heygen.watch_videos(db, rung)
 
 
@@ -179,6 +194,18 @@ async def owned_video(id: str, user: User = provided(viewer), of: Videos = provi
     return await of.get(user, id)
 
 
+@scope.session(by=web.session_id(claims), idle=60)
+def progress_hub(watch: heygen.Watch = provided(watcher)) -> AbstractAsyncContextManager[ProgressHub]:
+    return heygen.progress_hub(watch)
+
+
+@scope.request
+def progress(
+    video: Video = provided(owned_video), of: ProgressHub = provided(progress_hub)
+) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
+    return of.watching(video.id)
+
+
 @scope.request
 def content(
     id: str, user: User = provided(viewer), of: Videos = provided(videos)
@@ -191,7 +218,7 @@ def content(
 InBody = Annotated[str, Body(embed=True)]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(description="1 to 100")]
-api = APIRouter(prefix="/api/v1")
+api = APIRouter(prefix="/api/v1", route_class=CompiledRoute)
 
 
 @api.post("/register", status_code=201, tags=["users"])
@@ -272,12 +299,9 @@ async def get_content(file: Content = provided(content)) -> StreamingResponse:
 
 
 @api.get("/videos/{id}/events", tags=["videos"], response_class=EventSourceResponse)
-async def get_events(
-    video: Video = provided(owned_video), watching: heygen.Watch = provided(watch)
-) -> AsyncGenerator[ServerSentEvent]:
-    async with aclosing(watching(video.id)) as steps:
-        async for step in steps:
-            yield ServerSentEvent(event="progress", data=step)
+async def get_events(steps: AsyncIterator[Progress] = provided(progress)) -> AsyncGenerator[ServerSentEvent]:
+    async for step in steps:
+        yield ServerSentEvent(event="progress", data=step)
 
 
 # ------------------------------------------------------------------------------------------------------- application

@@ -17,7 +17,7 @@ from heykit._life import End, Life, Limits
 from heykit._needs import Dependency, name_of, needs_of
 from heykit._provider import Options, Provider, entering
 from heykit._singletons import held_singleton
-from heykit.errors import NotOpen
+from heykit.errors import HeykitError, NotOpen
 from heykit.resilience import Retry, pauses
 
 logger = logging.getLogger("heykit.lifetime")
@@ -126,9 +126,11 @@ class Keeper:
             end = await self._one_life(instance, replace(limits, opening=until - anyio.current_time()))
             if pause is None or end.how != "not opened" or not _is_worth(policy, end, until - pause):
                 return end
+            said = f"{type(end.error).__name__}: {end.error}"
             logger.warning(
-                "attempt %d of %d to open %s failed; again in %.2f s",
-                number, policy.attempts, instance.describe(), pause, exc_info=end.error,
+                "attempt %d of %d to open %s failed (%s); again in %.2f s",
+                number, policy.attempts, instance.describe(), said, pause,
+                exc_info=None if isinstance(end.error, HeykitError) else end.error,  # ours say by themselves what to do
             )  # fmt: skip
             with anyio.move_on_after(pause):
                 await instance.over.wait()

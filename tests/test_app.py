@@ -7,6 +7,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -161,6 +162,22 @@ def test_ctrl_c_in_the_middle_of_a_render_ends_cleanly_and_the_job_goes_on_at_th
         assert "Traceback" not in api.output
     with served(tmp_path, {**settings, "HEYGEN_VIDEO__SECONDS_PER_CAPTION": "0"}) as api:
         assert finished(api, login(api), id)["status"] == "done"
+
+
+def test_a_session_has_so_many_streams_and_another_of_the_same_user_its_own(
+    tmp_path: Path, settings: Mapping[str, str]
+) -> None:
+    with served(tmp_path, {**settings, "HEYGEN_VIDEO__SECONDS_PER_CAPTION": "20"}) as api:
+        who = register(api)
+        path = f"/api/v1/videos/{order(api, who)}/events"
+        with ExitStack() as streams:
+            for _ in range(20):
+                open_ = streams.enter_context(api.client.stream("GET", path, headers=who))
+                assert open_.status_code == 200
+            refused_ = api.client.get(path, headers=who)
+            assert (refused_.status_code, refused_.json()["code"]) == (429, "heygen.too_many_streams")
+            other = streams.enter_context(api.client.stream("GET", path, headers=login(api)))
+            assert next(other.iter_lines()).startswith("event: progress")
 
 
 def test_a_client_that_leaves_a_stream_leaves_nothing_behind(api: Served) -> None:

@@ -20,6 +20,7 @@
   jobs back at once. A job begun five times fails with a reason.
 - **The renderer** is a Protocol. `storyboard_renderer` is built in: an animated SVG with captions, a preview. Another
   one gives the bytes of an `.mp4` in the same way.
+- **A progress hub** serves one user session: its streams share one look at each video, and end with the session.
 - **The bell** tells those in one process what changed, so that nothing waits for a poll; give everybody the same one.
 
 Errors are `HeykitError` with a status: NotFound 404, Conflict and NotReady 409, Invalid 422 with its `field`.
@@ -29,7 +30,8 @@ from __future__ import annotations
 
 from heykit.heygen.avatars import AVATARS, Avatar, avatar_by_id
 from heykit.heygen.bell import Bell
-from heykit.heygen.errors import Conflict, Invalid, NotFound, NotReady, RenderFailed
+from heykit.heygen.errors import Conflict, Invalid, NotFound, NotReady, RenderFailed, TooManyStreams
+from heykit.heygen.hub import ProgressHub, progress_hub
 from heykit.heygen.pages import Page
 from heykit.heygen.progress import Progress, Watch, watch_videos
 from heykit.heygen.queue import RenderQueue, render_queue
@@ -57,6 +59,7 @@ __all__ = [
     "Page",
     "Profile",
     "Progress",
+    "ProgressHub",
     "RenderFailed",
     "RenderJob",
     "RenderQueue",
@@ -65,12 +68,14 @@ __all__ = [
     "Report",
     "Settings",
     "Status",
+    "TooManyStreams",
     "User",
     "Users",
     "Video",
     "Videos",
     "Watch",
     "avatar_by_id",
+    "progress_hub",
     "render_queue",
     "render_worker",
     "storyboard_renderer",

@@ -41,3 +41,10 @@ class RenderFailed(HeykitError):
 
     code = "heygen.render_failed"
     status = 502
+
+
+class TooManyStreams(HeykitError):
+    """A session has as many streams open as it may."""
+
+    code = "heygen.too_many_streams"
+    status = 429

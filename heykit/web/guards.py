@@ -57,6 +57,16 @@ def bearer(
     return claims
 
 
+def session_id(of: Provider[Claims]) -> Provider[str | None]:
+    """Give what tells one login from another, for `scope.session(by=...)`: the `jti` of the token (RFC 7519, 4.1.7)."""
+
+    async def session_id(claims: Claims = provided(of)) -> str | None:
+        found = claims.get("jti")
+        return found if isinstance(found, str) else None
+
+    return scope.request(session_id)
+
+
 def unauthorised(detail: str) -> HTTPException:
     """Make the 401 for a token that was good and is no longer, such as one whose user is gone."""
     return _challenge(401, detail, error="invalid_token")

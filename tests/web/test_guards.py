@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from heykit import lifespan, provided, scope
 from heykit.security import jwt
 from heykit.security.keys import Key, KeySet, key_from_secret
-from heykit.web import Claims, bearer, problems, require_permission, require_role
+from heykit.web import Claims, bearer, problems, require_permission, require_role, session_id
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 NOW = 1_000_000.0
@@ -164,6 +164,30 @@ def test_a_permission_lets_pass_and_its_lack_is_403(app: FastAPI) -> None:
     assert asked(app, "/read", f"Bearer {token()}")[0] == 200
     assert asked(app, "/write", f"Bearer {token()}")[0] == 403
     assert asked(app, "/write", f"Bearer {token('admin')}")[0] == 200
+
+
+def test_a_session_is_one_login(app: FastAPI) -> None:
+    """What is kept by it is one for one token, and there is none without an identifier."""
+
+    @scope.session(by=session_id(claims))
+    async def basket() -> list[str]:
+        return []
+
+    shop = FastAPI(lifespan=lifespan)
+    problems(shop)
+
+    @shop.post("/{thing}")
+    async def put(thing: str, into: list[str] = provided(basket)) -> list[str]:
+        into.append(thing)
+        return into
+
+    with TestClient(shop) as client:
+        tokens = token(jti="first"), token(jti="second"), token()
+        first, second, none = ({"authorization": f"Bearer {one}"} for one in tokens)
+        assert client.post("/a", headers=first).json() == ["a"]
+        assert client.post("/b", headers=first).json() == ["a", "b"]
+        assert client.post("/c", headers=second).json() == ["c"]
+        assert client.post("/d", headers=none).status_code == 401
 
 
 def test_guarded_routes_show_their_scheme_in_openapi(app: FastAPI) -> None:

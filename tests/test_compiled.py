@@ -517,6 +517,41 @@ async def test_a_cancellation_from_outside_does_not_interrupt_a_roll_back(route_
     assert log == ["rolled back"]
 
 
+async def test_a_sync_generator_is_closed_as_fastapi_closes_it_when_the_request_is_cancelled() -> None:
+    """In its thread, and not shielded."""
+    logs: list[list[str]] = []
+    for route_class in (APIRoute, CompiledRoute):
+        log: list[str] = []
+
+        def sync(log: list[str] = log) -> Generator[str]:
+            try:
+                yield "sync"
+            finally:
+                log.append("sync closed")
+
+        async def breaks() -> AsyncGenerator[str]:
+            try:
+                yield "breaks"
+            finally:
+                await anyio.lowlevel.checkpoint()
+                raise ValueError("in the middle of a cancellation")
+
+        router = APIRouter(route_class=route_class)
+
+        @router.get("/")
+        async def get(a: str = provided(sync), b: str = provided(breaks)) -> None:
+            await anyio.sleep_forever()
+
+        app = app_of(router)
+        async with app.router.lifespan_context(app) as state, anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, app, state)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+            log.append("over")
+        logs.append(log)
+    assert logs[0] == logs[1]
+
+
 async def ask(app: FastAPI, state: Any) -> None:
     async def receive() -> Message:
         await anyio.sleep_forever()

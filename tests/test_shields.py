@@ -1,0 +1,76 @@
+"""Which generators need no shield: those whose code shows that nothing can interrupt their closing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from heykit._provider import never_holds, never_waits
+
+
+async def plain() -> AsyncIterator[int]:
+    yield 1
+
+
+async def in_a_sync_block() -> AsyncIterator[int]:
+    with suppress(ValueError):
+        yield 1
+
+
+async def waits_before() -> AsyncIterator[int]:
+    await anyio.lowlevel.checkpoint()
+    yield 1
+
+
+async def waits_after() -> AsyncIterator[int]:
+    try:
+        yield 1
+    finally:
+        await anyio.lowlevel.checkpoint()
+
+
+async def in_an_async_block() -> AsyncIterator[int]:
+    async with anyio.create_task_group():
+        yield 1
+
+
+async def over_another() -> AsyncIterator[int]:
+    async for number in plain():
+        yield number
+
+
+async def in_a_comprehension() -> AsyncIterator[list[int]]:
+    yield [1]
+    del [number async for number in plain()][:]
+
+
+@functools.wraps(plain)
+def decorated() -> AsyncIterator[int]:
+    return waits_after()
+
+
+@pytest.mark.parametrize(
+    ("generate", "waits", "holds"),
+    [
+        (plain, False, False),
+        (in_a_sync_block, False, True),
+        (waits_before, True, True),
+        (waits_after, True, True),
+        (in_an_async_block, True, True),
+        (over_another, True, True),
+        (in_a_comprehension, True, True),
+        (decorated, True, True),
+        (functools.partial(plain), True, True),
+        (None, True, True),
+    ],
+)
+def test_what_may_wait_at_its_closing_or_hold_a_scope_is_seen_in_its_code(
+    generate: Callable[..., AsyncIterator[object]] | None, waits: bool, holds: bool
+) -> None:
+    """Where that cannot be seen it is taken to be so."""
+    assert (not never_waits(generate), not never_holds(generate)) == (waits, holds)

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NoReturn, TextIO
 
+from fastapi import FastAPI
+
 from heykit import wiring
 from heykit._command import Target, TargetError, shown, target_of
 from heykit._drawing import FORMS, draw
 from heykit._faults import short_roots
 from heykit._graph import Graph
+from heykit.compiled import uncompiled
 from heykit.errors import Fault
 
 _TARGET: Final = "MODULE:ATTRIBUTE: a FastAPI application, a provider, or a function that returns an application"
@@ -45,6 +48,9 @@ def _check(graph: Graph, target: Target) -> int:
     if not faults:
         count = len(graph.nodes)
         _say(f"{count} {'dependency' if count == 1 else 'dependencies'}, no fault")
+        for app in target.roots:
+            for path, reason in uncompiled(app).items() if isinstance(app, FastAPI) else ():
+                _say(f"{path} is left to FastAPI: {reason}")
     return 1 if faults else 0
 
 

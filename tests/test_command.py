@@ -87,6 +87,24 @@ def test_a_sound_application_has_no_fault(write: Write, run: Run) -> None:
     assert run("check", f"{write(APP)}:app") == (0, "1 dependency, no fault\n", "")
 
 
+def test_a_compiled_route_that_is_left_to_fastapi_is_named_with_its_reason(write: Write, run: Run) -> None:
+    module = write(f"""{HEAD}
+from heykit import CompiledRoute
+app = FastAPI()
+app.router.route_class = CompiledRoute
+
+@app.get("/")
+async def page(of: int = provided(number)) -> int:
+    return of
+
+@app.get("/stream")
+async def stream(of: int = provided(number)):
+    yield of
+""")
+    said = "1 dependency, no fault\n/stream is left to FastAPI: its endpoint is a generator\n"
+    assert run("check", f"{module}:app") == (0, said, "")
+
+
 def test_every_fault_is_a_line_with_file_and_line_number(write: Write, run: Run) -> None:
     module = write(f"""{HEAD}
 @scope.application
@@ -384,7 +402,10 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_the_api_of_this_repository_has_no_fault_and_opens_its_worker() -> None:
     checked = command("check", "app:app")
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert checked.stdout.endswith(" dependencies, no fault\n")
+    assert [line.split(" ", 1)[1] for line in checked.stdout.splitlines()] == [
+        "dependencies, no fault",
+        "is left to FastAPI: its endpoint is a generator",  # the events of a video
+    ]
     assert "application_worker" in command("graph", "app:app").stdout
 
 

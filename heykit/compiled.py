@@ -36,7 +36,6 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _REQUEST: Final = "heykit_request"
 _PARSED: Final = "heykit_parsed_"
 _RUN: Final = "heykit.run"
-_NO_INSTANCES: Final = Instances({})
 _NOTHING: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType({})
 
 
@@ -192,6 +191,7 @@ def _resolving(endpoint: Dependency, chain: Chain) -> Dependency:
         {name: [(one, (parser.call, one)) for one in parser.names] for name, parser in parsers.items()},
     )
     asks_application = chain.plan.asks_application
+    nothing_open = Instances({})
     call = _calling(endpoint)
 
     @functools.wraps(endpoint)
@@ -203,7 +203,7 @@ def _resolving(endpoint: Dependency, chain: Chain) -> Dependency:
         run.entered = True
         instances = run.instances
         if instances is None:
-            instances = instances_of(request) if asks_application else _NO_INSTANCES
+            instances = instances_of(request) if asks_application else nothing_open
         await resolved.run(request, instances, values, parsed)
         return await call(**values)
 

@@ -30,6 +30,7 @@ __all__ = [
     "Get",
     "Opened",
     "Overrides",
+    "ShortLived",
     "end",
     "instances",
     "lifespan",
@@ -227,12 +228,29 @@ def instances(connection: HTTPConnection) -> Mapping[str, Opened]:
     return {name: _shown(name, instance) for name, instance in zip(names, held, strict=True)}
 
 
-def short_lived(connection: HTTPConnection) -> Mapping[str, str]:
-    """Name the providers that requests open, with their scope; none has the name of something that is held open."""
+@dataclass(frozen=True)
+class ShortLived:
+    """A provider whose instances requests open. `open`: how many are kept by key just now, None where none is kept."""
+
+    name: str
+    scope: str
+    open: int | None
+
+
+def short_lived(connection: HTTPConnection) -> Mapping[str, ShortLived]:
+    """Name the providers that requests open; none has the name of something that the application holds."""
     running = instances_of(connection)
     held = [instance.target for instance in running]
     names = _unique([*held, *running.short_lived])[len(held) :]
-    return dict(zip(names, running.short_lived.values(), strict=True))
+    found = zip(names, running.short_lived.items(), strict=True)
+    return {name: ShortLived(name, lifetime, _kept(running, target)) for name, (target, lifetime) in found}
+
+
+def _kept(running: Instances, target: Callable[..., object]) -> int | None:
+    if not isinstance(target, Provider) or target.options.keyed is None:
+        return None
+    pool = running.pools.get(target)
+    return 0 if pool is None else len(pool)
 
 
 def _unique(targets: Sequence[Callable[..., object]]) -> list[str]:

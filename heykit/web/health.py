@@ -133,8 +133,9 @@ def _dependencies(checks: Provider[Checks], version: str) -> Page:
     ) -> DependenciesReport:
         found = dict(await asked.run(instances(connection)))
         serving = sum(check.state in {"open", "fallback"} for check in found.values())
-        for name, lifetime in short_lived(connection).items():
-            found[name] = Check("pass", "service", lifetime, "opened per request")
+        for name, one in short_lived(connection).items():
+            per, figures = ("request", {}) if one.open is None else ("key", {"open": one.open})
+            found[name] = Check("pass", "service", one.scope, f"opened per {per}", figures=figures)
         report = _report(DependenciesReport, version, found, response)
         return replace(report, total=len(found), open=serving)
 

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
+from fastapi.requests import HTTPConnection
 from fastapi.testclient import TestClient
 
 from heykit import lifespan, provided, scope
@@ -140,15 +141,26 @@ def test_dependencies_lists_every_provider_with_scope_and_state_and_counts_them(
     async def short(of: int = provided(long)) -> int:
         return of
 
-    with served(short) as client:
+    @scope.request
+    async def who(connection: HTTPConnection) -> str:
+        return str(connection.headers["who"])
+
+    @scope.keyed(by=who)
+    async def kept(name: str = provided(who)) -> str:
+        return name
+
+    with served(short, kept) as client:
+        client.get("/", headers={"who": "ada"})
         body = client.get("/health/dependencies").json()
-    shown = {name: (check["scope"], check["state"]) for name, check in body["checks"].items()}
+    shown = {name: (check["scope"], check["state"], check["figures"]) for name, check in body["checks"].items()}
     assert shown == {
-        "health_checks": ("application", "open"),
-        "long": ("application", "open"),
-        "short": ("request", "opened per request"),
+        "health_checks": ("application", "open", {}),
+        "long": ("application", "open", {}),
+        "short": ("request", "opened per request", {}),
+        "who": ("request", "opened per request", {}),
+        "kept": ("keyed", "opened per key", {"open": 1}),
     }
-    assert (body["total"], body["open"]) == (3, 2)
+    assert (body["total"], body["open"]) == (5, 2)
 
 
 def test_a_fallback_that_serves_is_a_warning() -> None:

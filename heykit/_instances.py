@@ -38,7 +38,9 @@ class Instance:
         self.life = Life()
         self.settled = anyio.Event()  # it is open, or it never will be
         self.stop = anyio.Event()
+        self.published = anyio.Event()  # it serves
         self.lost = anyio.Event()  # it served, and does no longer
+        self.stands_in_for: set[Instance] = set()
         self.over = anyio.Event()  # asked to end, or not to begin
         self.ended = anyio.Event()
 
@@ -77,6 +79,7 @@ class Instances:
         self.kept: dict[Entry, None] = {}  # what those hold open, in order of opening
         self.short_lived: dict[Dependency, str] = {}  # the scope of what requests open
         self.running_in: object = None  # the task of the lifespan that opened it
+        self.over = False
         self.spawn: Spawn = nothing_runs
         self._instances: dict[Dependency, Instance] = {}
         self._want: dict[Dependency, Callable[[Instance], Instance]] = {}
@@ -104,6 +107,10 @@ class Instances:
             del self._want[instance.target]
         self.values.pop(instance.target, None)
 
+    def wanted(self, instance: Instance) -> Instance:
+        """Open an instance if it is lazy, or has failed and may be opened again; give the one to wait for."""
+        return self._want[instance.target](instance)
+
     def target(self, provider: Dependency) -> Dependency:
         return self.overrides.get(provider, provider) if self.overrides else provider
 
@@ -118,7 +125,7 @@ class Instances:
         except KeyError:
             instance = self._instances.get(target)
         if instance is not None:
-            waited = self._want[target](instance)
+            waited = self.wanted(instance)
             await waited.settled.wait()
             if target in self.values:
                 return self.values[target]

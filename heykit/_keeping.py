@@ -29,19 +29,17 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 class Keeper:
     """Keeps the instances of one lifespan, each in the task that asks for it.
 
-    `want` opens one that is lazy; `is_fatal` is told of one that does not serve, and says whether that ends the start.
+    `is_fatal` is told of one that does not serve, and says whether that ends the start.
     """
 
     def __init__(
         self,
         instances: Instances,
-        want: Callable[[Instance], Instance],
         is_fatal: Callable[[Instance], bool],
     ) -> None:
         self.opened: list[Instance] = []  # in order
         self.unclosed: list[tuple[str, BaseException]] = []  # by name
         self._instances = instances
-        self._want = want
         self._is_fatal = is_fatal
 
     async def _missing_beneath(self, instance: Instance) -> End | None:
@@ -50,19 +48,24 @@ class Keeper:
             below = self._instances.get(target)
             if below is not None:
                 try:
-                    below = self._want(below) if below.state in {"lazy", "failed"} else below
+                    below = self._instances.wanted(below) if below.state in {"lazy", "failed"} else below
                 except NotOpen:  # the application ends just now
                     return End("given up")
                 await below.settled.wait()
+                if below.state == "closed":
+                    return End("given up")
                 if not below.serves:
-                    return End("given up") if below.error is None else End("not opened", below.error)
+                    return End("not opened", below.error or RuntimeError(f"{below.name} has failed, and cleans up"))
         return None
 
     async def keep(self, instance: Instance) -> None:
         """Hold it open until asked to end; where it cannot be, on its fallback, and try again now and then."""
         pause = _FIRST_PAUSE
         while True:
+            begun = anyio.current_time()
             end = await self._missing_beneath(instance) or await self._attempts(instance)
+            if end.how == "failed" and anyio.current_time() - begun > _LONGEST_PAUSE:
+                pause = _FIRST_PAUSE  # it has served well for a while
             if end.how in {"closed", "given up"}:
                 instance.state = "closed"
                 return
@@ -72,10 +75,13 @@ class Keeper:
             fallback = await self._falls_back(instance, end)
             if fallback is None and not self._failed(instance):
                 return
-            await _first_of(pause, instance.over, *([] if fallback is None else [fallback.lost]))
+            if fallback is None:
+                await _first_of(pause, instance.over)
+            else:
+                await _first_of(pause, instance.over, fallback.lost)
             if fallback is not None and fallback.lost.is_set():
-                self._withdraw(instance)
-                await _first_of(math.inf, instance.over, fallback.ended)  # then it can be opened again
+                # As soon as something serves in its place again, or it can be opened again.
+                await _first_of(pause, instance.over, fallback.published, fallback.ended)
             if instance.over.is_set():
                 instance.state = "closed"
                 return
@@ -105,7 +111,10 @@ class Keeper:
                 "%s is away; %s serves instead", instance.describe(), name_of(fallback), exc_info=instance.error
             )
         self._publish(instance, value, "fallback")
-        return self._instances.get(self._instances.target(fallback))
+        serving = self._instances.get(self._instances.target(fallback))
+        if serving is not None:
+            serving.stands_in_for.add(instance)
+        return serving
 
     def _failed(self, instance: Instance) -> bool:
         """Tell of one that does not serve; say whether to try it again, which needs something to serve meanwhile."""
@@ -158,8 +167,14 @@ class Keeper:
         return await instance.life.live(partial(self._enter, instance), opened, limits, hold)
 
     def _withdraw(self, instance: Instance) -> None:
+        """Hand it out no more, nor in the place of another."""
         instance.state = "failed"
         instance.lost.set()
+        instance.published = anyio.Event()
+        for other in instance.stands_in_for:
+            if other.state == "fallback":
+                self._withdraw(other)
+        instance.stands_in_for.clear()
         self._instances.values.pop(instance.target, None)
 
     def _publish(self, instance: Instance, value: object, state: str) -> None:
@@ -167,8 +182,10 @@ class Keeper:
         instance.lost = anyio.Event()
         instance.state = "open" if state == "open" else "fallback"
         self._instances.values[instance.target] = value
-        if instance not in self.opened:
-            self.opened.append(instance)
+        if instance in self.opened:
+            self.opened.remove(instance)  # it closes before what it was opened on just now
+        self.opened.append(instance)
+        instance.published.set()
         instance.settled.set()
 
     async def _enter(self, instance: Instance, stack: AsyncExitStack) -> object:

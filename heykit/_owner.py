@@ -77,7 +77,7 @@ class _Owners:
         self.ours: list[Instance] = []
         self.serving = False
         self.failures: list[Instance] = []  # that ended the start, in order
-        self._keeper = Keeper(instances, self._want, self._is_fatal)
+        self._keeper = Keeper(instances, self._is_fatal)
         self._instances = instances
         self._tasks = tasks
         self._critical: AbstractSet[Dependency] = frozenset()
@@ -181,12 +181,12 @@ class _Owners:
         if self.serving or instance.target not in self._critical:
             return False
         self.failures.append(instance)
-        self._abandon(self._instances)
+        self._abandon(self.ours)
         return True
 
     def _abandon(self, instances: Iterable[Instance]) -> None:
         for instance in instances:
-            if not instance.serves:
+            if instance.state in {"opening", "failed"}:
                 instance.abandon()
 
     async def _own(self, instance: Instance) -> None:

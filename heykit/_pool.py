@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import islice
@@ -40,6 +41,7 @@ class Entry:
         self.forced = False  # whoever holds it
         self.end: End | None = None
         self.settled = anyio.Event()
+        self.closing = anyio.Event()  # whoever holds it: it has crashed, or nobody wants it
         self.ended = anyio.Event()
         self.changed = anyio.Event()
 
@@ -53,9 +55,9 @@ class Entry:
         self.pool.forget(self)
         self.notice()
 
-    def rests_on(self, other: Entry) -> bool:
-        """Tell whether it holds another, itself or through others."""
-        return any(beneath is other or beneath.rests_on(other) for beneath in self.beneath)
+    def rests_on(self, others: AbstractSet[Entry]) -> bool:
+        """Tell whether it holds one of others, itself or through what it holds."""
+        return any(beneath in others or beneath.rests_on(others) for beneath in self.beneath)
 
     @property
     def unwanted(self) -> bool:
@@ -155,14 +157,17 @@ class Pool:
     async def _make_room(self, key: Hashable) -> None:
         """End what nobody holds, longest idle first; where all are held by idle others, end those before."""
         while len(self._entries) >= self._limit and key not in self._entries:
-            mine = self._entries.values()
-            above = [entry for entry in self._opened if any(map(entry.rests_on, mine))]
-            idle = [entry for entry in (*mine, *above) if not entry.holders and entry.is_open]
-            if not idle:
+            idle = next(filter(_is_idle, self._entries.values()), None) or self._idle_above()
+            if idle is None:
                 raise Unavailable(f"all {self._limit:g} of {self.name} are in use: try again, or raise its limit=")
-            idle[0].retire()
-            if idle[0].pool is not self:
-                await idle[0].ended.wait()
+            idle.retire()
+            if idle.pool is not self:
+                await idle.ended.wait()
+
+    def _idle_above(self) -> Entry | None:
+        """Find something idle that holds one of these."""
+        mine = {*self._entries.values()}
+        return next((entry for entry in self._opened if _is_idle(entry) and entry.rests_on(mine)), None)
 
     def forget(self, entry: Entry) -> None:
         if self._entries.get(entry.key) is entry:
@@ -181,11 +186,13 @@ class Pool:
                 await self._until_unwanted(entry)
             finally:
                 self.forget(entry)  # also where it crashes: nobody gets what is closing
+                entry.closing.set()
 
         with anyio.CancelScope(shield=True):
             try:
-                if entry.previous is not None and not entry.previous.holders:
-                    await entry.previous.ended.wait()
+                before = entry.previous
+                if before is not None and (before.closing.is_set() or not before.holders):
+                    await before.ended.wait()
                 entry.end = await entry.life.live(partial(enter, entry), opened, limits, hold)
                 if entry.end.how in {"failed", "not closed"}:
                     logger.error("one of %s %s", self.name, _ENDED[entry.end.how], exc_info=entry.end.error)
@@ -219,6 +226,10 @@ class Pool:
         refusal = Unavailable(f"{self.name} could not be opened{said}", retry_after=1)
         refusal.__cause__ = error
         return refusal
+
+
+def _is_idle(entry: Entry) -> bool:
+    return not entry.holders and entry.is_open
 
 
 async def close_pools(pools: Sequence[Pool]) -> list[tuple[str, BaseException]]:

@@ -44,7 +44,7 @@ async def held_singleton(provider: Provider[object], *, within: float = math.inf
         raise refusal.__cause__ or refusal from None
     try:
         async with anyio.create_task_group() as watching:
-            watching.start_soon(_raise_when_it_ends, entry)
+            watching.start_soon(_raise_when_it_crashes, entry, watching.cancel_scope)
             yield entry.value
             watching.cancel_scope.cancel()
     except BaseExceptionGroup as group:
@@ -56,8 +56,12 @@ async def held_singleton(provider: Provider[object], *, within: float = math.inf
             await pool.leave(entry)
 
 
-async def _raise_when_it_ends(entry: Entry) -> None:
-    await entry.ended.wait()
+async def _raise_when_it_crashes(entry: Entry, holding: anyio.CancelScope) -> None:
+    """Let go of it at once, and tell why when it has cleaned up."""
+    await entry.closing.wait()
+    holding.cancel()
+    with anyio.CancelScope(shield=True):
+        await entry.ended.wait()
     raise RuntimeError("it ended by itself") if entry.end is None or entry.end.error is None else entry.end.error
 
 

@@ -158,15 +158,18 @@ async def _lifespan(app: FastAPI, providers: tuple[Provider[object], ...]) -> As
     running = anyio.get_current_task().id
     # Entered twice, by the application and by a router it includes, the second adds what is its own.
     before = cast("Instances | None", getattr(app.state, STATE_KEY, None))
-    if before is not None and before.running_in == running:
+    if before is not None and before.running_in == running and not before.over:
         async with _opening(graph, before):
             yield {STATE_KEY: before}
         return
     instances = Instances(wiring.overrides_of(app))
     instances.running_in = running
-    async with _opening(graph, instances):
-        with _published(instances, wiring.mounted(app)):
-            yield {STATE_KEY: instances}
+    try:
+        async with _opening(graph, instances):
+            with _published(instances, wiring.mounted(app)):
+                yield {STATE_KEY: instances}
+    finally:
+        instances.over = True
 
 
 @contextmanager
@@ -180,7 +183,7 @@ def _published(instances: Instances, applications: Sequence[FastAPI]) -> Generat
     finally:
         for app, previous in zip(applications, before, strict=True):
             if getattr(app.state, STATE_KEY, None) is instances:
-                setattr(app.state, STATE_KEY, previous)
+                setattr(app.state, STATE_KEY, None if previous is None or previous.over else previous)
 
 
 def _opening(graph: Graph, instances: Instances) -> AbstractAsyncContextManager[None]:

@@ -10,6 +10,7 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from heykit.errors import NotOpen
 from heykit.heygen.bell import Bell, Signal
 from heykit.heygen.errors import TooManyStreams
 from heykit.heygen.progress import Progress, Watch
@@ -58,9 +59,12 @@ class _Hub:
         self._bell = Bell()
         self._channels: dict[str, _Channel] = {}
         self._streams = 0
+        self._closed = False
 
     @asynccontextmanager
     async def watching(self, video_id: str, /) -> AsyncGenerator[AsyncIterator[Progress]]:
+        if self._closed:
+            raise NotOpen("this session has ended: log in again")
         if self._streams >= self._limit:
             raise TooManyStreams(f"{self._limit} streams of this session are open: close one, or share it")
         self._streams += 1
@@ -74,12 +78,19 @@ class _Hub:
             self._streams -= 1
             channel.watchers -= 1
             if not channel.watchers:
-                channel.following.cancel()
+                self._drop(video_id, channel)
 
     def close(self) -> None:
         """End every stream."""
-        for channel in self._channels.values():
-            channel.following.cancel()
+        self._closed = True
+        for video_id, channel in [*self._channels.items()]:
+            self._drop(video_id, channel)
+
+    def _drop(self, video_id: str, channel: _Channel) -> None:
+        """Follow it no more; whoever comes now begins anew."""
+        channel.following.cancel()
+        if self._channels.get(video_id) is channel:
+            del self._channels[video_id]
 
     def _begun(self, video_id: str) -> _Channel:
         channel = self._channels[video_id] = _Channel()
@@ -97,8 +108,7 @@ class _Hub:
             channel.error = error
         finally:
             channel.over = True
-            if self._channels.get(video_id) is channel:
-                del self._channels[video_id]
+            self._drop(video_id, channel)
             self._bell.ring(video_id)
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import anyio
 import pytest
 
+from heykit.errors import NotOpen
 from heykit.heygen import Progress, TooManyStreams, progress_hub
 
 QUEUED, HALF, DONE = Progress("queued", 0), Progress("rendering", 50), Progress("done", 100)
@@ -20,6 +21,8 @@ class Source:
     def __init__(self) -> None:
         self.begun: Counter[str] = Counter()
         self.open = 0
+        self.closes = anyio.Event()
+        self.closes.set()
         self._steps: asyncio.Queue[Progress | Exception] = asyncio.Queue()
 
     async def watch(self, video_id: str, /) -> AsyncGenerator[Progress]:
@@ -34,6 +37,8 @@ class Source:
                 if step == DONE:
                     return
         finally:
+            with anyio.CancelScope(shield=True):
+                await self.closes.wait()
             self.open -= 1
 
     async def give(self, step: Progress | Exception) -> None:
@@ -117,3 +122,26 @@ async def test_an_error_reaches_those_who_watch_that_video_alone() -> None:
         async with hub.watching("b") as others:
             await source.give(DONE)
             assert await rest(others) == [DONE]
+
+
+async def test_who_comes_while_the_look_of_those_before_is_given_up_begins_a_new_one() -> None:
+    source = Source()
+    source.closes = anyio.Event()
+    async with progress_hub(source.watch) as hub:
+        async with hub.watching("a") as first:
+            await source.give(QUEUED)
+            assert await anext(first) == QUEUED
+        async with hub.watching("a") as second:
+            source.closes.set()
+            await source.give(DONE)
+            assert await rest(second) == [DONE]
+    assert source.begun == {"a": 2}
+
+
+async def test_a_hub_that_is_closed_takes_no_stream() -> None:
+    source = Source()
+    async with progress_hub(source.watch) as hub:
+        pass
+    with pytest.raises(NotOpen, match="this session has ended"):
+        async with hub.watching("a"):
+            pass

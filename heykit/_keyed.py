@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from heykit._instances import Instances
 from heykit._life import Limits
 from heykit._needs import Dependency, name_of, needs_of, place_of
-from heykit._pool import Entry, Pool
+from heykit._pool import Entry, Pool, end_all
 from heykit._provider import Keyed, Provider, entering
 from heykit.errors import NoKey
 
@@ -38,9 +38,10 @@ async def hold(
 
 async def end(instances: Instances, by: Dependency, value: object) -> None:
     """Close what is kept for a value of `by`, each once nobody holds it."""
-    for provider, pool in [*instances.pools.items()]:
-        if isinstance(provider, Provider) and _keyed(provider).by is by and isinstance(value, Hashable):
-            await pool.end(value)
+    if not isinstance(value, Hashable):
+        return
+    kept = [pool for one, pool in instances.pools.items() if isinstance(one, Provider) and _keyed(one).by is by]
+    await end_all([entry for pool in kept for entry in pool.retired(value)])
 
 
 def _keyed(provider: Provider[object]) -> Keyed:

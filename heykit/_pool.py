@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from functools import partial
@@ -131,11 +131,16 @@ class Pool:
 
     async def end(self, key: Hashable) -> None:
         """Close the instance of a key once nobody holds it; who asks from now on gets another."""
+        await end_all(self.retired(key))
+
+    def retired(self, key: Hashable) -> list[Entry]:
+        """Retire the instance of a key; give all of that key that have not ended."""
         entry = self._entries.get(key)
         if entry is not None:
             entry.retire()
-            if not entry.holders:
-                await entry.ended.wait()
+            if not entry.holders and not entry.is_open:
+                entry.life.abandon()  # nobody waits for it
+        return [entry for entry in self._living if entry.key == key]
 
     @property
     def living(self) -> list[Entry]:
@@ -230,6 +235,13 @@ class Pool:
 
 def _is_idle(entry: Entry) -> bool:
     return not entry.holders and entry.is_open
+
+
+async def end_all(retired: Iterable[Entry]) -> None:
+    """Wait until they have ended, the last opened first, but for those that somebody holds."""
+    for entry in sorted(retired, key=lambda entry: entry.number, reverse=True):
+        if not entry.holders:
+            await entry.ended.wait()
 
 
 async def close_pools(pools: Sequence[Pool]) -> list[tuple[str, BaseException]]:

@@ -16,6 +16,7 @@ from heykit import lifespan, lifespan_with, provided, scope
 from heykit._instances import instances_in
 from heykit._keyed import hold
 from heykit.errors import StartupError, Unavailable
+from heykit.lifetime import end
 from heykit.scope import Provider
 
 Obtain = Callable[[Provider[Any]], Awaitable[object]]
@@ -332,3 +333,41 @@ async def test_an_application_that_was_run_twice_at_once_keeps_nothing_of_either
         stop.set()
         await task
     assert getattr(app.state, "heykit", None) is None
+
+
+async def test_the_end_of_a_key_waits_for_all_that_is_kept_by_it_and_not_for_what_nobody_waits_for() -> None:
+    log: list[str] = []
+
+    @scope.request
+    async def tenant() -> str:
+        return "tenant"
+
+    @asynccontextmanager
+    async def logged(name: str) -> AsyncGenerator[str]:
+        yield name
+        await settle()
+        log.append(name)
+
+    @scope.keyed(by=tenant)
+    def below() -> AbstractAsyncContextManager[str]:
+        return logged("below")
+
+    @scope.keyed(by=tenant)
+    def above(of: str = provided(below)) -> AbstractAsyncContextManager[str]:
+        return logged(f"above {of}")
+
+    @scope.keyed(by=tenant, timeout=60)
+    async def hangs() -> str:
+        await anyio.sleep_forever()
+        return "never"
+
+    app = serving(below, above, hangs)
+    async with running(app):
+        for provider in (below, above):
+            async with AsyncExitStack() as stack:
+                await hold(instances_in(app), provider, "tenant", stack)
+        with anyio.move_on_after(0.01):
+            async with AsyncExitStack() as stack:
+                await hold(instances_in(app), hangs, "tenant", stack)
+        await end(app, tenant, "tenant")
+        assert log == ["above below", "below"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -52,6 +52,7 @@ class Life:
         self._opening = anyio.CancelScope()
         self._stop = anyio.Event()
         self._abandoned = False
+        self._entered = False
 
     def abandon(self) -> None:
         """Give up an opening that is under way; one that is open is left alone."""
@@ -86,6 +87,7 @@ class Life:
                 self._opening.deadline = anyio.current_time() + limits.opening
                 async with AsyncExitStack() as stack:
                     value = await enter(stack)
+                    self._entered = True
                     # From here on neither the limit of the opening nor another's failure reaches it.
                     guard.shield = True
                     if not self._opening.cancel_called:
@@ -107,14 +109,24 @@ class Life:
         return self._ended(phase, error, guard, limits)
 
     def _ended(self, phase: Ended, error: BaseException | None, guard: anyio.CancelScope, limits: Limits) -> End:
+        if phase == "not opened" and self._abandoned:
+            # It may have opened all the same, and then not have closed.
+            return End("not closed", error) if self._entered and isinstance(error, Exception) else End("given up")
         if phase == "not opened" and self._opening.cancel_called:
-            return End("given up") if self._abandoned else End(phase, limits.too_long("open"))
+            return End(phase, limits.too_long("open"))
         if guard.cancel_called and phase == "not closed":
             return End(phase, limits.too_long("close"))
         if guard.cancel_called and phase == "failed":
             return End(phase, TimeoutError(f"it failed, and took more than {limits.closing:g} s to clean up"))
         if isinstance(error, anyio.get_cancelled_exc_class()):
-            return End(phase, RuntimeError("something it awaited was cancelled"))
+            error = RuntimeError("something it awaited was cancelled")
         if phase == "failed" and error is None:
-            return End(phase, RuntimeError("it ended by itself while the application was running"))
+            error = RuntimeError("it ended by itself while the application was running")
         return End(phase, error)
+
+
+async def outlast(event: anyio.Event) -> None:
+    """Wait for something that is sure to come, whatever cancellation arrives from outside anyio meanwhile."""
+    while not event.is_set():
+        with suppress(anyio.get_cancelled_exc_class()):
+            await event.wait()

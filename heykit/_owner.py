@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from heykit._instances import Instance, Instances, nothing_runs
 from heykit._keeping import Keeper
-from heykit._life import Own
+from heykit._life import Own, outlast
 from heykit._needs import Dependency, needs_of
 from heykit._pool import close_pools
 from heykit._provider import Provider
@@ -157,12 +157,12 @@ class _Owners:
             self._abandon(self.ours)
             for instance in self.ours:
                 if instance.state == "opening":
-                    await instance.settled.wait()
+                    await outlast(instance.settled)
             for instance in [*reversed(self._keeper.opened), *self.ours]:
                 self._instances.values.pop(instance.target, None)  # nobody gets what is closing
                 if instance.state != "lazy":
                     instance.end()
-                    await instance.ended.wait()
+                    await outlast(instance.ended)
             done.set()
 
     def _rests_on_ours(self, target: Dependency) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import anyio
 
-from heykit._life import End, Life, Limits, Spawn
+from heykit._life import End, Life, Limits, Spawn, outlast
 from heykit.errors import Unavailable
 
 logger = logging.getLogger("heykit.lifetime")
@@ -252,7 +252,7 @@ async def close_pools(pools: Sequence[Pool]) -> list[tuple[str, BaseException]]:
             _force(entry)
     for entry in reversed(entries):
         _force(entry)
-        await entry.ended.wait()
+        await outlast(entry.ended)
     ends = [(entry.pool.name, entry.end) for entry in entries if entry.end is not None]
     return [(name, end.error) for name, end in ends if end.how == "not closed" and end.error is not None]
 

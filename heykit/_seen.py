@@ -183,7 +183,8 @@ def _hidden(name: str, scope: Literal["function", "request"]) -> inspect.Paramet
         async with AsyncExitStack() as opened:
             yield opened
 
-    marker = Depends(stack, scope=scope)
+    # One for each call: what is opened for other scopes of a `Security` is another instance, and closes by itself.
+    marker = Depends(stack, scope=scope, use_cache=False)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=marker, annotation=AsyncExitStack)
 
 

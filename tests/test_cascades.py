@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,6 +22,7 @@ from heykit.errors import StartupError, Unavailable
 from heykit.lifetime import end
 from heykit.scope import Provider
 
+ROOT = Path(__file__).parent.parent
 Obtain = Callable[[Provider[Any]], Awaitable[object]]
 
 
@@ -371,3 +375,91 @@ async def test_the_end_of_a_key_waits_for_all_that_is_kept_by_it_and_not_for_wha
                 await hold(instances_in(app), hangs, "tenant", stack)
         await end(app, tenant, "tenant")
         assert log == ["above below", "below"]
+
+
+def test_the_end_comes_although_every_task_is_cancelled_while_it_closes() -> None:
+    """As `asyncio.run` does at a second Ctrl-C."""
+
+    async def main() -> None:
+        serves, closing = asyncio.Event(), asyncio.Event()
+
+        @scope.application
+        async def database() -> AsyncGenerator[str]:
+            yield "database"
+
+        @scope.application
+        async def users(of: str = provided(database)) -> AsyncGenerator[str]:
+            try:
+                yield of
+            finally:
+                closing.set()
+                await anyio.sleep_forever()
+
+        async def live() -> None:
+            app = serving(users)
+            async with app.router.lifespan_context(app):
+                serves.set()
+                await anyio.sleep_forever()
+
+        life = asyncio.create_task(live())
+        await serves.wait()
+        life.cancel()
+        await closing.wait()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        done, _ = await asyncio.wait([life], timeout=5)
+        assert done == {life}
+        assert life.cancelled()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("leaving", ["SystemExit(3)", "KeyboardInterrupt()"])
+def test_what_ends_the_process_while_something_closes_ends_it(leaving: str) -> None:
+    program = f"""
+import asyncio
+from heykit import opened, provided, scope
+
+@scope.application
+async def database():
+    yield "database"
+    print("database closed")
+
+@scope.application
+async def users(of: object = provided(database)):
+    yield of
+    raise {leaving}
+
+async def main():
+    async with opened(users):
+        pass
+
+try:
+    asyncio.run(main())
+except BaseException as error:
+    print(repr(error))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines()[-1] == leaving
+
+
+async def test_what_opened_although_given_up_and_cannot_be_closed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    @scope.application
+    async def broken() -> str:
+        await settle()
+        raise ValueError("broken")
+
+    @scope.application
+    async def stubborn() -> AsyncGenerator[str]:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.05)
+        yield "stubborn"
+        raise OSError("will not close")
+
+    with pytest.raises(StartupError, match="broken"):
+        async with running(serving(stubborn, broken)):
+            pass
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == ["stubborn"]
+    assert "could not be closed" in caplog.text

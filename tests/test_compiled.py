@@ -552,6 +552,47 @@ async def test_a_sync_generator_is_closed_as_fastapi_closes_it_when_the_request_
     assert logs[0] == logs[1]
 
 
+@pytest.mark.parametrize("route_class", [APIRoute, CompiledRoute])
+async def test_what_is_opened_for_other_scopes_closes_by_itself(route_class: type[APIRoute]) -> None:
+    """A cancellation while the one closes reaches the other, as with FastAPI's own functions."""
+    logs: list[list[str]] = []
+    for ours in (True, False):
+        log: list[str] = []
+        closing, go_on = anyio.Event(), anyio.Event()
+
+        async def of_scopes(scopes: SecurityScopes) -> AsyncGenerator[str]:
+            try:
+                yield scopes.scope_str
+            except BaseException as error:
+                log.append(f"{scopes.scopes} {type(error).__name__}")  # noqa: B023 - it ends within the turn
+                raise
+            closing.set()  # noqa: B023 - it ends within the turn
+            await go_on.wait()  # noqa: B023 - it ends within the turn
+            log.append(f"{scopes.scopes} committed")  # noqa: B023 - it ends within the turn
+
+        own: str = provided(scope.function(of_scopes)) if ours else Depends(of_scopes, scope="function")
+
+        async def beneath(of: str = own) -> str:
+            return of
+
+        secured: str = Security(beneath, scopes=["asked"])
+        router = APIRouter(route_class=route_class)
+
+        @router.get("/")
+        async def get(a: str = own, b: str = secured) -> None: ...
+
+        app = app_of(router)
+        async with app.router.lifespan_context(app) as state, anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, app, state)
+            await closing.wait()
+            tasks.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await anyio.wait_all_tasks_blocked()
+                go_on.set()
+        logs.append(log)
+    assert logs[0] == logs[1] == ["['asked'] committed", "[] CancelledError"]
+
+
 async def ask(app: FastAPI, state: Any) -> None:
     async def receive() -> Message:
         await anyio.sleep_forever()

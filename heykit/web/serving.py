@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -54,16 +56,21 @@ def serve(app: ASGIApp, listening: socket.socket, *, debug: bool = False, patien
     )
 
     class Server(uvicorn.Server):
+        interrupted = False
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             super().handle_exit(sig, frame)
             # A second Ctrl-C would skip the closing of everything; the first has its time limit.
             self.force_exit = False
+            self.interrupted = True
 
     server = Server(config)
     config.app = telling(app, is_ending=lambda: server.should_exit)
     # Once all is closed uvicorn raises the signal again that ended it; a person who pressed Ctrl-C wants no trace.
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
+    if server.interrupted and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process ends: one more has nothing left to interrupt
 
 
 def telling(app: ASGIApp, *, is_ending: Callable[[], bool] = lambda: False) -> ASGIApp:

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
@@ -14,6 +13,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heykit.errors import HeykitError
+from heykit.web.ending import Ending, Exchange
 
 __all__ = ["bound", "serve", "telling"]
 
@@ -43,7 +43,7 @@ def bound(host: str, port: int) -> socket.socket:
 def serve(app: ASGIApp, listening: socket.socket, *, debug: bool = False, patience: int = 3) -> None:
     """Serve until the process is asked to stop.
 
-    `patience`: seconds that requests still running, such as event streams, have to end. Exits with status 3 where the
+    Event streams are ended then; `patience`: seconds that other requests have to end. Exits with status 3 where the
     application cannot start.
     """
     import uvicorn
@@ -55,39 +55,46 @@ def serve(app: ASGIApp, listening: socket.socket, *, debug: bool = False, patien
         timeout_graceful_shutdown=patience,
     )
 
-    class Server(uvicorn.Server):
-        interrupted = False
+    ending = Ending()
 
+    class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             super().handle_exit(sig, frame)
             # A second Ctrl-C would skip the closing of everything; the first has its time limit.
             self.force_exit = False
-            self.interrupted = True
+            ending.begin()
 
     server = Server(config)
-    config.app = telling(app, is_ending=lambda: server.should_exit)
+    config.app = telling(app, ending=ending)
     # Once all is closed uvicorn raises the signal again that ended it; a person who pressed Ctrl-C wants no trace.
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
-    if server.interrupted and threading.current_thread() is threading.main_thread():
+    if ending.begun and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process ends: one more has nothing left to interrupt
 
 
-def telling(app: ASGIApp, *, is_ending: Callable[[], bool] = lambda: False) -> ASGIApp:
+def telling(app: ASGIApp, *, ending: Ending | None = None) -> ASGIApp:
     """Wrap an application so that a failed start is told by its error alone: a person reads that line, not a trace.
 
-    What heykit raises says by itself what is wrong; the trace of any other error is kept. A request that is cut off
-    while the server is ending is no error.
+    What heykit raises says by itself what is wrong; the trace of any other error is kept. When the server is `ending`,
+    responses without an end of their own, such as event streams, are ended, and a request that is cut off is no error.
     """
+    ends = Ending() if ending is None else ending
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            ends.watch()
             await _told(app, scope, receive, send)
             return
+        exchange = Exchange(receive, send, ends) if scope["type"] == "http" else None
         try:
-            await app(scope, receive, send)
+            if exchange is None:
+                await app(scope, receive, send)
+            else:
+                await app(scope, exchange.receive, exchange.send)
+                await exchange.complete()
         except anyio.get_cancelled_exc_class():
-            if not is_ending():
+            if not ends.begun:
                 raise
 
     return wrapped

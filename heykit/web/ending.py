@@ -31,7 +31,10 @@ class Ending:
 
 
 class Exchange:
-    """A request and its response on their way through; told of a disconnect when the server ends, unless it has an end of its own."""
+    """A request and its response on their way through.
+
+    The application is told of a disconnect when the server ends, unless the response has an end of its own.
+    """
 
     def __init__(self, receive: Receive, send: Send, ending: Ending) -> None:
         self._receive = receive

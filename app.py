@@ -25,21 +25,7 @@ from heykit.cache import Cache, Cached, cached, memory_cache
 from heykit.config import Loaded, environment, explain, json_file, load, toml_file
 from heykit.database import Database, connect, migrate, sqlite
 from heykit.errors import HeykitError, Unavailable
-from heykit.heygen import (
-    Bell,
-    Content,
-    Page,
-    Profile,
-    Progress,
-    ProgressHub,
-    Renderer,
-    RenderWorker,
-    Settings,
-    User,
-    Users,
-    Video,
-    Videos,
-)  # fmt: skip
+from heykit.heygen import Content, Page, Profile, Progress, Settings, User, Users, Video, Videos
 from heykit.resilience import Retry
 from heykit.resources import FileStore, file_store, made_directory
 from heykit.security import authenticate
@@ -121,8 +107,8 @@ def user_cache() -> AbstractAsyncContextManager[Cache[User | None]]:
 
 
 @scope.application
-async def bell() -> Bell:
-    return Bell()
+async def bell() -> heygen.Bell:
+    return heygen.Bell()
 
 
 # ---------------------------------------------------------------------------------------------------------- services
@@ -143,18 +129,18 @@ async def find_user(store: Users = provided(users), cache: Cache[User | None] = 
 
 @scope.application
 async def videos(
-    db: Database = provided(database), store: FileStore = provided(files), rung: Bell = provided(bell)
+    db: Database = provided(database), store: FileStore = provided(files), rung: heygen.Bell = provided(bell)
 ) -> Videos:
     return heygen.video_store(db, store, rung)
 
 
 @scope.application
-async def watcher(db: Database = provided(database), rung: Bell = provided(bell)) -> heygen.Watch:
+async def watcher(db: Database = provided(database), rung: heygen.Bell = provided(bell)) -> heygen.Watch:
     return heygen.watch_videos(db, rung)
 
 
 @scope.application
-async def renderer(config: Settings = provided(settings)) -> Renderer:
+async def renderer(config: Settings = provided(settings)) -> heygen.Renderer:
     return heygen.storyboard_renderer(seconds_per_caption=config.video.seconds_per_caption)
 
 
@@ -162,10 +148,10 @@ async def renderer(config: Settings = provided(settings)) -> Renderer:
 def worker(
     config: Settings = provided(settings),
     db: Database = provided(database),
-    draw: Renderer = provided(renderer),
+    draw: heygen.Renderer = provided(renderer),
     store: FileStore = provided(files),
-    rung: Bell = provided(bell),
-) -> AbstractAsyncContextManager[RenderWorker]:
+    rung: heygen.Bell = provided(bell),
+) -> AbstractAsyncContextManager[heygen.RenderWorker]:
     jobs = heygen.render_queue(db, rung)
     return heygen.render_worker(jobs, draw, store, rung, at_once=config.video.at_once)
 
@@ -195,13 +181,13 @@ async def owned_video(id: str, user: User = provided(viewer), of: Videos = provi
 
 
 @scope.session(by=web.session_id(claims), idle=60)
-def progress_hub(watch: heygen.Watch = provided(watcher)) -> AbstractAsyncContextManager[ProgressHub]:
+def progress_hub(watch: heygen.Watch = provided(watcher)) -> AbstractAsyncContextManager[heygen.ProgressHub]:
     return heygen.progress_hub(watch)
 
 
 @scope.request
 def progress(
-    video: Video = provided(owned_video), of: ProgressHub = provided(progress_hub)
+    video: Video = provided(owned_video), of: heygen.ProgressHub = provided(progress_hub)
 ) -> AbstractAsyncContextManager[AsyncIterator[Progress]]:
     return of.watching(video.id)
 

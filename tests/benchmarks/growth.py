@@ -83,7 +83,7 @@ async def _grow(kind: Kind, rounds: int, requests: int) -> None:
 def _report(kind: Kind, measured: Measured) -> None:
     bases = [_name(graphs.hand_written, size) for size in SIZES]
     above, slope, off = _above(measured, bases)
-    straight = "straight" if off <= STRAIGHT * max(above) else "NOT STRAIGHT"
+    straight = "straight" if off <= STRAIGHT * max(map(abs, above)) else "NOT STRAIGHT"
     say(_row(kind.name, above, slope, off) + f"at most {kind.bar:.2f}  {verdict(slope, kind.bar)}, {straight}")
     say(_row("  above an endpoint that opens nothing", *_above(measured, [NOTHING] * len(SIZES))))
 

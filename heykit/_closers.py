@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import types
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -13,6 +15,21 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def cleanup_scope() -> CancelScope:
+    """Make the scope that shields a request's clean-up."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return CancelScope()
+    return _scope_on_asyncio()()
+
+
+@functools.cache
+def _scope_on_asyncio() -> type[CancelScope]:
+    # `CancelScope()` finds out each time which event loop runs, which costs as much again; what it makes is of one class.
+    return type(CancelScope())
 
 
 class Closers:

@@ -9,7 +9,7 @@ from typing import Final, cast
 from anyio import CancelScope
 from fastapi.requests import HTTPConnection
 
-from heykit._closers import Closers
+from heykit._closers import Closers, cleanup_scope
 from heykit._instances import Instances, Overrides
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, name_of, needs_of
@@ -202,7 +202,7 @@ async def resolved(plan: Plan, known: Known, instances: Instances, connection: H
         cleanup = connection.scope.get("fastapi_async_cleanup_scopes", {}).get(late)
     if not isinstance(cleanup, CancelScope):
         # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
-        cleanup = late.enter_context(CancelScope())
+        cleanup = late.enter_context(cleanup_scope())
     known[_THE_CLEANUP] = cleanup
     return await follow(plan, known, instances, late=Closers(late, cleanup), early=Closers(early, cleanup))
 

@@ -7,10 +7,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from anyio import CancelScope
 from starlette.requests import Request
 
-from heykit._closers import Closers, Running
+from heykit._closers import Closers, Running, cleanup_scope
 from heykit._instances import Instances
 from heykit._plan import stacks_of
 from heykit._steps import CONNECTION, INSTANCES, Plan, Source, Step, taking
@@ -63,7 +62,7 @@ class Straight:
             await self._run_slowly([*held, request, instances, *given, *self.blank], request, instances, values)
             return
         late, early = stacks_of(request) if self.closes else (_NOWHERE, _NOWHERE)
-        cleanup = late.enter_context(CancelScope()) if self.shielded else None
+        cleanup = late.enter_context(cleanup_scope()) if self.shielded else None
         for place, take, call, generate, is_early, step, _ in self.rows:
             if call is not None:
                 known[place] = await call(*take(known))
@@ -83,7 +82,7 @@ class Straight:
     ) -> None:
         """What the application opens later, or cannot open, is asked for in its turn: FastAPI's order of errors."""
         late, early = stacks_of(request) if self.closes else (_NOWHERE, _NOWHERE)
-        cleanup = late.enter_context(CancelScope()) if self.shielded else None
+        cleanup = late.enter_context(cleanup_scope()) if self.shielded else None
         for row in self.rows:
             await self._obtain(row.places, known, instances)
             arguments = row.take(known)

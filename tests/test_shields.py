@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from heykit._closers import cleanup_scope
 from heykit._provider import never_holds, never_waits
 
 
@@ -74,3 +75,19 @@ def test_what_may_wait_at_its_closing_or_hold_a_scope_is_seen_in_its_code(
 ) -> None:
     """Where that cannot be seen it is taken to be so."""
     assert (not never_waits(generate), not never_holds(generate)) == (waits, holds)
+
+
+async def test_the_scope_that_shields_is_one_of_anyios() -> None:
+    with anyio.move_on_after(0.01) as outer, cleanup_scope() as scope:
+        assert isinstance(scope, type(anyio.CancelScope()))
+        scope.shield = True
+        await anyio.sleep(0.02)
+        scope.shield = False
+        assert outer.cancel_called
+        await anyio.lowlevel.checkpoint()
+        raise AssertionError("it is cancelled once it is shielded no longer")
+    assert outer.cancelled_caught
+
+
+def test_without_an_asyncio_loop_it_is_what_anyio_makes() -> None:
+    assert type(cleanup_scope()) is type(anyio.CancelScope())

@@ -28,7 +28,7 @@ def cleanup_scope() -> CancelScope:
 
 @functools.cache
 def _scope_on_asyncio() -> type[CancelScope]:
-    # `CancelScope()` finds out each time which event loop runs, which costs as much again; what it makes is of one class.
+    # `CancelScope()` finds out each time which event loop runs, which costs as much again; it makes one class of them.
     return type(CancelScope())
 
 

@@ -87,7 +87,3 @@ async def test_the_scope_that_shields_is_one_of_anyios() -> None:
         await anyio.lowlevel.checkpoint()
         raise AssertionError("it is cancelled once it is shielded no longer")
     assert outer.cancelled_caught
-
-
-def test_without_an_asyncio_loop_it_is_what_anyio_makes() -> None:
-    assert type(cleanup_scope()) is type(anyio.CancelScope())

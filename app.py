@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import OAuth2PasswordRequestForm
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from heykit import CompiledRoute, heygen, lifespan_with, opened, provided, scope, web
+from heykit import heygen, lifespan_with, opened, provided, scope, web
 from heykit.cache import Cache, Cached, cached, memory_cache
 from heykit.config import Loaded, environment, explain, json_file, load, toml_file
 from heykit.database import Database, connect, migrate, sqlite
@@ -204,7 +204,7 @@ def content(
 InBody = Annotated[str, Body(embed=True)]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(description="1 to 100")]
-api = APIRouter(prefix="/api/v1", route_class=CompiledRoute)
+api = APIRouter(prefix="/api/v1")
 
 
 @api.post("/register", status_code=201, tags=["users"])

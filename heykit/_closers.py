@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import types
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import ParamSpec, TypeVar, cast
@@ -69,7 +68,7 @@ class Closers:
 
 
 class Running:
-    """A generator that has yielded, to be pushed on a stack; shielded by `cleanup` where that waits for something."""
+    """A generator that has yielded, to be pushed on a stack; shielded by `cleanup` where its closing may wait."""
 
     __slots__ = ("_cleanup", "_generator")
 
@@ -83,52 +82,21 @@ class Running:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        if error is not None:
+        if error is None:
+            closing = self._finished()
+        else:
             # How an error is thrown in, and which one comes out, is contextlib's affair.
             manager = asynccontextmanager(lambda: cast("AsyncGenerator[object]", self._generator))()
             closing = manager.__aexit__(kind, error, traceback)
-            return await (closing if self._cleanup is None else _shielded(self._cleanup, closing, error))
-        # Shielded as soon as it waits: before, the event loop does not run, so no cancellation can arrive, and none
-        # needs to be looked for afterwards. Clean-up that waits for nothing is so spared most of its cost.
-        step = cast("Coroutine[object, object, object]", anext(self._generator))
+        return await _shielded(self._cleanup, closing, error)
+
+    async def _finished(self) -> bool | None:
         try:
-            awaited = step.send(None)
+            await anext(self._generator)
         except StopAsyncIteration:
             return False
-        except StopIteration:
-            stopped = False
-        else:
-            stopped = await _advanced(step, awaited, self._cleanup)
-            if stopped and self._cleanup is not None:
-                await checkpoint_if_cancelled()
-        if not stopped:
-            await cast("AsyncGenerator[object]", self._generator).aclose()
-            raise RuntimeError("generator didn't stop")
-        return False
-
-
-@types.coroutine
-def _advanced(
-    step: Coroutine[object, object, object], awaited: object, cleanup: CancelScope | None
-) -> Generator[object, object, bool]:
-    """Run a generator on that waits for something; tell whether it came to its end."""
-    if cleanup is not None:
-        cleanup.shield = True
-    try:
-        while True:
-            try:
-                received = yield awaited
-            except BaseException as thrown:  # noqa: BLE001 - it is the generator's to handle
-                awaited = step.throw(thrown)
-            else:
-                awaited = step.send(received)
-    except StopAsyncIteration:
-        return True
-    except StopIteration:
-        return False
-    finally:
-        if cleanup is not None:
-            cleanup.shield = False
+        await cast("AsyncGenerator[object]", self._generator).aclose()
+        raise RuntimeError("generator didn't stop")
 
 
 class _Shielding(AsyncExitStack):
@@ -154,13 +122,18 @@ class _Shielding(AsyncExitStack):
         return self._outer.callback(callback, *args, **kwargs)
 
 
-async def _shielded(cleanup: CancelScope, closing: Awaitable[bool | None], error: BaseException | None) -> bool | None:
-    cleanup.shield = True
-    try:
+async def _shielded(
+    cleanup: CancelScope | None, closing: Awaitable[bool | None], error: BaseException | None
+) -> bool | None:
+    if cleanup is None:
         swallowed = await closing
-    finally:
-        cleanup.shield = False
-    # A task group can swallow a cancellation while it is shielded, and what closes next must see it.
+    else:
+        before, cleanup.shield = cleanup.shield, True  # a cancellation may be pending already
+        try:
+            swallowed = await closing
+        finally:
+            cleanup.shield = before
+    # One that came meanwhile, or that a task group swallowed while it was shielded: what closes next must see it.
     if error is None or swallowed:
         await checkpoint_if_cancelled()
     return swallowed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from fastapi.security.base import SecurityBase
 from heykit._needs import Dependency, name_of, needs_of, signature_of
 from heykit._plan import plan_of
 from heykit._provider import Arguments, Enter, Provider, closes, entering, is_awaited, is_sync_generator, unpartial
+from heykit._purity import is_pure
 from heykit._seen import is_leaf
 from heykit._steps import CONNECTION, Plan, Source, Step, step_of, takes_in_order
 
@@ -51,11 +53,13 @@ class Chain:
     """What an endpoint's dependants come to.
 
     `parsers` run first and open nothing. `named` is every dependency of the chain: an override of any changes it.
+    `reads_body`: whether FastAPI reads the request's body for it.
     """
 
     plan: Plan
     parsers: tuple[Parser, ...]
     named: frozenset[Dependency]
+    reads_body: bool
 
 
 def chain_of(dependant: Dependant) -> Chain:
@@ -64,8 +68,12 @@ def chain_of(dependant: Dependant) -> Chain:
     Raises `Uncompilable` for what only FastAPI can do.
     """
     walk = _Walk()
+    walk.parse(dependant)
     results = walk.solved(dependant)
-    return Chain(Plan(tuple(walk.steps.values()), tuple(results)), tuple(walk.parsers), frozenset(walk.named))
+    # FastAPI gathers the parts of a body from above.
+    parsers = [parser for _, parser in sorted(walk.parsers.items())]
+    plan = Plan(tuple(walk.steps.values()), tuple(results))
+    return Chain(plan, tuple(parsers), frozenset(walk.named), walk.reads_body)
 
 
 class _Walk:
@@ -73,11 +81,24 @@ class _Walk:
 
     def __init__(self) -> None:
         self.steps: dict[object, Step] = {}
-        self.parsers: list[Parser] = []
+        self.parsers: dict[int, Parser] = {}  # by the place of their call
+        self.reads_body = False
         self.named: set[Dependency] = set()
         self._cached: dict[CacheKey, Cell] = {}
         self._uses_scopes: dict[int, bool] = {}
         self._repeats: dict[int, bool] = {}
+        self._places = itertools.count()
+
+    def parse(self, dependant: Dependant) -> list[str]:
+        """Name what is parsed for a call: before anything is called, and so it must depend on nothing else."""
+        fields = [*dependant.path_params, *dependant.query_params, *dependant.header_params, *dependant.cookie_params]
+        fields += dependant.body_params
+        self.reads_body = self.reads_body or bool(dependant.body_params)
+        for field in fields:
+            if not is_pure(field.field_info):
+                name = name_of(cast("Dependency", dependant.call))
+                raise Uncompilable(f"FastAPI must resolve {name}, whose {field.name} is validated by code")
+        return [field.name for field in fields]
 
     def solved(self, dependant: Dependant) -> list[Source]:
         """Note the calls beneath a dependant; give where the values of its dependencies are found."""
@@ -107,15 +128,16 @@ class _Walk:
         if cached is not None and not self._is_repeated(sub):
             return cached
         # FastAPI looks its cache up only after all beneath is solved: what repeats there, repeats.
+        place = next(self._places)
         sources = self.solved(sub)
         if cached is not None:
             return cached
         cell = Cell(call)
-        self.steps[cell] = _step(cell, sub, (*sources, *self._given(sub, cell)))
+        self.steps[cell] = _step(cell, sub, (*sources, *self._given(sub, cell, place)))
         self._cached.setdefault(key, cell)  # the first value is cached, also where this place does not ask for it
         return cell
 
-    def _given(self, sub: Dependant, cell: Cell) -> Iterator[Source]:
+    def _given(self, sub: Dependant, cell: Cell, place: int) -> Iterator[Source]:
         """What a call takes that is no dependency: parsed, or made by FastAPI."""
         for name in (sub.request_param_name, sub.http_connection_param_name):
             if name is not None:
@@ -124,11 +146,10 @@ class _Walk:
             scopes = Cell(SecurityScopes)
             self.steps[scopes] = _scopes(scopes, _oauth_scopes(sub))
             yield Source(sub.security_scopes_param_name, scopes)
-        fields = [*sub.path_params, *sub.query_params, *sub.header_params, *sub.cookie_params, *sub.body_params]
         made = [name for name in (sub.response_param_name, sub.background_tasks_param_name) if name is not None]
-        names = (*(field.name for field in fields), *made)
+        names = (*self.parse(sub), *made)
         if names:
-            self.parsers.append(Parser(_parsing(cell.of, names), cell, names))
+            self.parsers[place] = Parser(_parsing(cell.of, names), cell, names)
             yield from (Source(name, (cell, name)) for name in names)
 
     def _cache_key(self, sub: Dependant, call: Dependency) -> CacheKey:
@@ -176,7 +197,7 @@ def _step(cell: Cell, sub: Dependant, sources: tuple[Source, ...]) -> Step:
     """The call of a dependency function, as FastAPI would call it."""
     # A provider FastAPI resolves shows a function of its own.
     call = cast("Dependency", cast("Any", cell.of).__call__) if isinstance(cell.of, Provider) else cell.of
-    in_order = inspect.isfunction(call) and takes_in_order(call, sources)
+    in_order = inspect.isfunction(call) and call.__code__.co_posonlyargcount == 0 and takes_in_order(call, sources)
     awaited = generated = None
     if closes(call):
         enter = entering(call)

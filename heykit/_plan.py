@@ -194,8 +194,6 @@ async def resolved(plan: Plan, known: Known, instances: Instances, connection: H
     if not plan.closes:
         return await follow(plan, known, instances, late=_NOWHERE, early=_NOWHERE)
     late, early = stacks_of(connection)
-    if not plan.waits and not plan.holds:
-        return await follow(plan, known, instances, late=Closers(late), early=Closers(early))
     cleanup = known.get(_THE_CLEANUP)
     if not isinstance(cleanup, CancelScope):
         # FastAPI's own, where a generator of its came first: that one may hold scopes in which ours would be entered.

@@ -153,23 +153,13 @@ def is_sync_generator(dependency: Dependency) -> bool:
 
 
 _AWAIT: Final = frozenset({"GET_AWAITABLE", "GET_ANEXT", "SEND"})
-_WITH: Final = frozenset({"WITH_EXCEPT_START"})
 
 
 def never_waits(generate: Callable[..., AsyncIterator[object]] | None) -> bool:
     """Tell whether an async generator function has no `await` in any form: then nothing can interrupt its closing."""
-    return generate is not None and _lacks(generate, _AWAIT)
-
-
-def never_holds(generate: Callable[..., AsyncIterator[object]] | None) -> bool:
-    """Tell whether it has no `with` in any form either: then it holds no cancel scope while it is open."""
-    return generate is not None and _lacks(generate, _AWAIT | _WITH)
-
-
-def _lacks(generate: Callable[..., AsyncIterator[object]], instructions: frozenset[str]) -> bool:
     if not isinstance(generate, FunctionType) or not inspect.isasyncgenfunction(generate):
         return False
-    return all(instruction.opname not in instructions for instruction in dis.get_instructions(generate))
+    return all(instruction.opname not in _AWAIT for instruction in dis.get_instructions(generate))
 
 
 def is_awaited(dependency: Dependency) -> bool:
@@ -204,7 +194,7 @@ def _call_of(dependency: Dependency) -> Dependency:
     plain = unpartial(dependency)
     if inspect.isroutine(plain) or inspect.isclass(plain):
         return plain
-    return cast("Dependency", type(plain).__call__)
+    return unpartial(cast("Dependency", getattr(plain, "__call__")))  # noqa: B004, B009 - what FastAPI looks at
 
 
 def _is_plain(factory: Dependency) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from heykit._closers import Closers
 from heykit._needs import Dependency
-from heykit._provider import Enter, never_holds, never_waits
+from heykit._provider import Enter, never_waits
 
 Known: TypeAlias = MutableMapping[object, object]  # values by what gives them, the application's among them
 Take: TypeAlias = Callable[[Known], tuple[object, ...]]
@@ -50,7 +50,6 @@ class Step:
     early: bool
     closes: bool
     waits: bool  # its closing may wait for something, and so be interrupted
-    holds: bool  # it may hold a cancel scope while it is open
 
     async def opened(self, arguments: tuple[object, ...], closers: Closers) -> object:
         """Open it with its arguments in the order of its sources; what closes it goes to the closers."""
@@ -90,11 +89,6 @@ class Plan:
         """Whether the closing of anything may wait, and so must be shielded."""
         return any(step.waits for step in self.steps)
 
-    @functools.cached_property
-    def holds(self) -> bool:
-        """Whether anything may hold a cancel scope: then whatever waits later would be shielded inside it."""
-        return any(step.holds for step in self.steps)
-
 
 def step_of(
     key: object,
@@ -118,7 +112,6 @@ def step_of(
         early=early,
         closes=closes,
         waits=closes and shielded and not never_waits(generate),
-        holds=closes and shielded and not never_holds(generate),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,22 +19,24 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
-from fastapi.exceptions import ResponseValidationError
+from fastapi.exceptions import ValidationException
+from fastapi.requests import HTTPConnection
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from starlette.routing import Match
 
 from heykit._dependants import Chain, Uncompilable, chain_of
-from heykit._instances import Instances, Overrides, instances_if_running, instances_of
+from heykit._instances import Instances, Overrides, instances_if_running
 from heykit._needs import Dependency, signature_of
 from heykit._straight import straight
 
 __all__ = ["CompiledRoute", "compiled", "uncompiled"]
 
+logger = logging.getLogger("heykit.compiled")
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _REQUEST: Final = "heykit_request"
+_READ: Final = "heykit_read"
 _PARSED: Final = "heykit_parsed_"
 _RUN: Final = "heykit.run"
 _NOTHING: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType({})
@@ -46,6 +49,8 @@ def compiled(route_class: type[APIRoute]) -> type[APIRoute]:
     """
     if issubclass(route_class, _CompiledRoute):
         return route_class
+    if issubclass(_CompiledRoute, route_class):
+        return _CompiledRoute
     return type(f"Compiled{route_class.__name__}", (route_class, _CompiledRoute), {})
 
 
@@ -64,13 +69,12 @@ class _CompiledRoute(APIRoute):
                 return await native(request)
             try:
                 return await twin.handler(request)
-            except ResponseValidationError as error:
+            except Exception as error:
+                # What fails before the dependencies is the reading of the body, which cannot be read a second time.
+                if run.parsing and not run.entered:
+                    return await native(request)
                 twin.place(error)
                 raise
-            except Exception:
-                if run.entered:
-                    raise
-                return await native(request)
 
         return handler
 
@@ -79,11 +83,12 @@ CompiledRoute: type[APIRoute] = _CompiledRoute
 
 
 class _Run:
-    """One request's way through a twin: whether its chain has been begun."""
+    """One request's way through a twin: whether its body has been read, and its chain begun."""
 
-    __slots__ = ("entered", "instances")
+    __slots__ = ("entered", "instances", "parsing")
 
-    def __init__(self, instances: Instances | None) -> None:
+    def __init__(self, instances: Instances | None, *, parsing: bool) -> None:
+        self.parsing = parsing
         self.entered = False
         self.instances = instances
 
@@ -92,23 +97,29 @@ class _Run:
 class _Twin:
     handler: Handler
     endpoint: Dependency
-    chain: frozenset[Dependency]
+    chain: Chain
+    overridden_in: object  # the application whose overrides FastAPI looks at
 
     def begun(self, request: Request) -> _Run | None:
-        """Begin a run, unless something of the chain is overridden, or was when the application started."""
+        """Begin a run, unless the chain is overridden, or was at the start, or needs a lifespan that does not run."""
         scope = request.scope
-        overrides: Overrides = scope["app"].dependency_overrides
-        if overrides and not self.chain.isdisjoint(overrides):
-            return None
         running = instances_if_running(request)
-        if running is not None and running.overrides and not self.chain.isdisjoint(running.overrides):
+        if running is None and self.chain.plan.asks_application:
             return None
-        scope[_RUN] = run = _Run(running)
+        mine: Overrides = scope["app"].dependency_overrides
+        owners: Overrides = getattr(self.overridden_in, "dependency_overrides", {})
+        started: Overrides = {} if running is None else running.overrides
+        if mine or owners or started:
+            named = self.chain.named
+            if not (named.isdisjoint(mine) and named.isdisjoint(owners) and named.isdisjoint(started)):
+                return None
+        scope[_RUN] = run = _Run(running, parsing=not self.chain.reads_body)
         return run
 
-    def place(self, error: ResponseValidationError) -> None:
+    def place(self, error: Exception) -> None:
         """Let the error name the user's endpoint, not ours round it."""
-        error.endpoint_file = inspect.getsourcefile(self.endpoint)
+        if isinstance(error, ValidationException):
+            error.endpoint_file = inspect.getsourcefile(self.endpoint)
 
 
 def uncompiled(app: FastAPI) -> dict[str, str]:
@@ -133,6 +144,8 @@ def _compilable(context: RouteContext) -> Chain:
         raise Uncompilable("its endpoint is decorated, or is no function")
     if inspect.isasyncgenfunction(endpoint) or inspect.isgeneratorfunction(endpoint):
         raise Uncompilable("its endpoint is a generator")
+    if not inspect.iscoroutinefunction(endpoint):
+        raise Uncompilable("its endpoint runs in a thread, and so does the validation of what it returns")
     return chain_of(dependant)
 
 
@@ -143,19 +156,24 @@ def _twin_of(route: APIRoute, request: Request) -> _Twin | None:
         return None
     try:
         chain = _compilable(context)
+        handler = _made(context, route, _resolving(context.dependant, chain)).get_route_handler()
     except Uncompilable:
         return None
+    except Exception:
+        logger.exception("%s cannot be compiled, and is left to FastAPI", context.path)
+        return None
     endpoint = cast("Dependency", cast("Dependant", context.dependant).call)
-    return _Twin(_made(context, route, _resolving(endpoint, chain)).get_route_handler(), endpoint, chain.named)
+    return _Twin(handler, endpoint, chain, context.dependency_overrides_provider)
 
 
 def _context_of(route: APIRoute, request: Request) -> RouteContext | None:
-    """Find the inclusion whose handler this is: FastAPI makes one for each, so all its requests come the same way."""
+    """Find the inclusion that FastAPI came through; it makes a handler for each."""
     app = request.scope.get("app")
     contexts = iter_route_contexts(app.routes) if isinstance(app, FastAPI) else ()
     found = [context for context in contexts if context.original_route is route]
-    if len(found) > 1:
-        found = [context for context in found if context.matches(request.scope)[0] is Match.FULL]
+    chosen = request.scope.get("fastapi", {}).get("effective_route_context")
+    if chosen is not None and chosen.original_route is route:
+        found = [context for context in found if context.dependant is chosen.dependant]
     return found[0] if len(found) == 1 else None
 
 
@@ -176,49 +194,47 @@ def _made(context: RouteContext, route: APIRoute, endpoint: Dependency) -> APIRo
         response_class=context.response_class,
         strict_content_type=context.strict_content_type,
         form_limits=route.form_limits,
+        operation_id=context.unique_id,
     )
 
 
-def _resolving(endpoint: Dependency, chain: Chain) -> Dependency:
+def _resolving(dependant: Dependant, chain: Chain) -> Dependency:
     """Wrap an endpoint: its dependencies are opened here, what it parses itself stays FastAPI's."""
+    endpoint = cast("Callable[..., Awaitable[object]]", dependant.call)
     given = {source.name for source in chain.plan.results}
     kept = [p for p in signature_of(endpoint).parameters.values() if p.name not in given]
     # FastAPI fills one parameter with the request: where the endpoint has it, it is read there.
-    named = [p.name for p in kept if isinstance(p.annotation, type) and issubclass(p.annotation, Request)]
+    named = dependant.request_param_name
     parsers = {f"{_PARSED}{number}": parser for number, parser in enumerate(chain.parsers)}
     resolved = straight(
         chain.plan,
         {name: [(one, (parser.call, one)) for one in parser.names] for name, parser in parsers.items()},
     )
-    asks_application = chain.plan.asks_application
     nothing_open = Instances({})
-    call = _calling(endpoint)
 
     @functools.wraps(endpoint)
     async def resolving(**values: object) -> object:
-        request = values[named[-1]] if named else values.pop(_REQUEST)
+        request = values.pop(_REQUEST) if named is None else values[named]
         assert isinstance(request, Request)
+        values.pop(_READ, None)
         parsed = {name: cast("Mapping[str, object]", values.pop(name)) for name in parsers} if parsers else _NOTHING
         run: _Run = request.scope[_RUN]
         run.entered = True
-        instances = run.instances
-        if instances is None:
-            instances = instances_of(request) if asks_application else nothing_open
-        await resolved.run(request, instances, values, parsed)
-        return await call(**values)
+        await resolved.run(request, nothing_open if run.instances is None else run.instances, values, parsed)
+        return await endpoint(**values)
 
-    if not named:
+    added = {name: Depends(parser.parse) for name, parser in parsers.items()}
+    if chain.reads_body:
+        added = {_READ: Depends(_body_is_read), **added}
+    if named is None:
         kept.append(inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request))
-    kept += [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=Depends(parser.parse))
-        for name, parser in parsers.items()
-    ]
+    kept += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=marker) for name, marker in added.items()]
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
     cast("Any", resolving).__signature__ = inspect.Signature(parameters)
     return resolving
 
 
-def _calling(endpoint: Dependency) -> Callable[..., Awaitable[object]]:
-    if inspect.iscoroutinefunction(endpoint):
-        return endpoint
-    return functools.partial(run_in_threadpool, endpoint)
+async def _body_is_read(connection: HTTPConnection) -> None:
+    """The first dependency of a twin: FastAPI comes to it when it has read the body."""
+    run: _Run = connection.scope[_RUN]
+    run.parsing = True

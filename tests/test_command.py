@@ -402,10 +402,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_the_api_of_this_repository_has_no_fault_and_opens_its_worker() -> None:
     checked = command("check", "app:app")
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert [line.split(" ", 1)[1] for line in checked.stdout.splitlines()] == [
-        "dependencies, no fault",
-        "is left to FastAPI: its endpoint is a generator",  # the events of a video
-    ]
+    assert checked.stdout.endswith(" dependencies, no fault\n")
     assert "application_worker" in command("graph", "app:app").stdout
 
 

@@ -15,10 +15,10 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from heykit._needs import Dependency, name_of, needs_of, signature_of
-from heykit._plan import plan_of
+from heykit._plan import plan_of, step_of_factory
 from heykit._provider import Arguments, Enter, Provider, closes, entering, is_awaited, is_sync_generator, unpartial
 from heykit._purity import is_pure
-from heykit._seen import is_leaf
+from heykit._seen import FUNCTION_STACK, is_leaf
 from heykit._steps import CONNECTION, Plan, Source, Step, step_of, takes_in_order
 
 CacheKey: TypeAlias = "tuple[Dependency, tuple[str, ...], str]"
@@ -103,7 +103,7 @@ class _Walk:
     def solved(self, dependant: Dependant) -> list[Source]:
         """Note the calls beneath a dependant; give where the values of its dependencies are found."""
         found: list[Source] = []
-        for sub in dependant.dependencies:
+        for sub in _beneath_itself(dependant):
             call = cast("Dependency", sub.call)
             self.named.add(call)
             if sub.concurrency is not None:
@@ -170,7 +170,7 @@ class _Walk:
         """Whether anything beneath is called again each time it is come to."""
         known = self._repeats.get(id(sub))
         if known is None:
-            known = any(not below.use_cache or self._is_repeated(below) for below in sub.dependencies)
+            known = any(not below.use_cache or self._is_repeated(below) for below in _beneath_itself(sub))
             self._repeats[id(sub)] = known
         return known
 
@@ -193,9 +193,17 @@ def _beneath(provider: Provider[object]) -> set[Dependency]:
     return found
 
 
+def _beneath_itself(dependant: Dependant) -> list[Dependant]:
+    """Leave out the stack that FastAPI must open for a provider: here it is closed on FastAPI's own."""
+    return [sub for sub in dependant.dependencies if sub.name != FUNCTION_STACK]
+
+
 def _step(cell: Cell, sub: Dependant, sources: tuple[Source, ...]) -> Step:
     """The call of a dependency function, as FastAPI would call it."""
-    # A provider FastAPI resolves shows a function of its own.
+    early = sub.scope == "function"
+    if isinstance(cell.of, Provider) and cell.of.options.keyed is None:
+        return step_of_factory(cell, cell.of, sources, early=early or cell.of.lifetime == "function")
+    # A provider that is kept shows FastAPI a function of its own.
     call = cast("Dependency", cast("Any", cell.of).__call__) if isinstance(cell.of, Provider) else cell.of
     in_order = inspect.isfunction(call) and call.__code__.co_posonlyargcount == 0 and takes_in_order(call, sources)
     awaited = generated = None
@@ -215,7 +223,7 @@ def _step(cell: Cell, sub: Dependant, sources: tuple[Source, ...]) -> Step:
         enter,
         awaited,
         generated,
-        early=sub.scope == "function",
+        early=early,
         closes=closes(call),
         shielded=not is_sync_generator(call),  # FastAPI leaves those to their thread
     )

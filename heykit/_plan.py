@@ -122,14 +122,18 @@ def _step(target: Dependency, sources: tuple[Source, ...], lifetime: Lifetime) -
     if isinstance(target, Provider) and target.options.keyed is not None:
         # Giving it back waits for nothing.
         return step_of(target, (*sources, Source(_HELD, INSTANCES)), _holding(target), closes=True, shielded=False)
-    call = generate = None
+    early = lifetime == "function"
     if isinstance(target, Provider):
-        enter = target.enter
-        if takes_in_order(target.factory, sources):
-            call, generate = target.call, target.generate
-    else:
-        enter = entering(target)
-    return step_of(target, sources, enter, call, generate, early=lifetime == "function", closes=closes(target))
+        return step_of_factory(target, target, sources, early=early)
+    return step_of(target, sources, entering(target), early=early, closes=closes(target))
+
+
+def step_of_factory(key: object, provider: Provider[object], sources: tuple[Source, ...], *, early: bool) -> Step:
+    """Make the step that opens a provider with its own factory."""
+    call = generate = None
+    if takes_in_order(provider.factory, sources):
+        call, generate = provider.call, provider.generate
+    return step_of(key, sources, provider.enter, call, generate, early=early, closes=provider.closes)
 
 
 def _holding(provider: Provider[object]) -> Enter:

@@ -25,7 +25,7 @@ from heykit._steps import Plan
 _CONNECTION: Final = "connection"
 _VALUE: Final = "value"
 _KEY: Final = "heykit_key"
-_FUNCTION_STACK: Final = "heykit_function_stack"
+FUNCTION_STACK: Final = "heykit_function_stack"
 
 
 def seen(provider: Provider[object]) -> Seen:
@@ -128,7 +128,7 @@ def _factory(provider: Provider[object]) -> Seen:
     if provider.lifetime == "request":
         return Seen(_generating(provider), _signature(*parameters))
     # A stack of its own, opened last: what closes there closes before all that lies beneath.
-    hidden = _hidden(_FUNCTION_STACK, "function")
+    hidden = _hidden(FUNCTION_STACK, "function")
     return Seen(_on_own_stack(provider), _signature(*parameters, hidden))
 
 

@@ -28,10 +28,11 @@ async def outcome(app: FastAPI, case: Case, log: Log) -> Outcome:
     """Ask once, as a server would."""
     messages: list[str] = []
     raised: list[str] = []
-    log.gated = case.cancelled != "never"
+    log.gated = case.cancelled in {"endpoint", "closing"}
     with anyio.fail_after(20):
         async with app.router.lifespan_context(app) as state:
             with anyio.CancelScope() as request:
+                log.request = request
                 async with anyio.create_task_group() as tasks:
                     if log.gated:
                         tasks.start_soon(_cancel_at_the_gate, log, request)

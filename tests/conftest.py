@@ -11,3 +11,10 @@ __all__ = ["anyio_backend", "database", "database_url", "postgres_server", "post
 def anyio_backend() -> str:
     """asyncpg and the SQLite thread's replies need asyncio."""
     return "asyncio"
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is away is tried again at once."""
+    monkeypatch.setattr("heykit._keeping._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("heykit._keeping._LONGEST_PAUSE", 0.001)

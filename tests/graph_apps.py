@@ -42,6 +42,7 @@ class Log(list[str]):
         self.waiting = anyio.Event()
         self.gate = anyio.Event()
         self.gated = False
+        self.request: anyio.CancelScope | None = None
 
     async def pause(self) -> None:
         """Wait for something: the first time, where the case has it so, until the test says so."""
@@ -267,28 +268,38 @@ def _fake(node: Node, log: Log, *, generator: bool) -> Dependency:
 
 
 def _endpoint(case: Case, made: Sequence[Dependency], log: Log, *, native: bool) -> Dependency:
-    def answer(values: dict[str, object]) -> object:
-        log.append(f"endpoint {sorted((name, str(_shown(value))) for name, value in values.items())}")
-        if isinstance(tasks := values.get("tasks"), BackgroundTasks):
-            tasks.add_task(log.append, "task of the endpoint")
-        if case.ends == "http":
-            raise HTTPException(409, "endpoint")
-        if case.ends == "error":
-            raise KeyError("endpoint")
-        if case.ends == "response":
-            return Response("by hand", status_code=201)
-        if case.ends == "streams":
-            return StreamingResponse(_chunks(log))
-        return "not a number" if case.ends == "invalid" else 42
-
     async def endpoint(**values: object) -> object:
         if case.cancelled == "endpoint":
             await log.pause()
-        return answer(values)
+        if case.cancelled == "pending" and log.request is not None:
+            log.request.cancel()  # nothing waits before the closing begins
+        return _answer(case, log, values)
 
     def sync_endpoint(**values: object) -> object:
-        return answer(values)
+        return _answer(case, log, values)
 
+    chosen: Dependency = sync_endpoint if case.in_thread else endpoint
+    cast("Any", chosen).__signature__ = inspect.Signature(_parameters(case, made, native=native))
+    cast("Any", chosen).__name__ = "endpoint"
+    return chosen
+
+
+def _answer(case: Case, log: Log, values: dict[str, object]) -> object:
+    log.append(f"endpoint {sorted((name, str(_shown(value))) for name, value in values.items())}")
+    if isinstance(tasks := values.get("tasks"), BackgroundTasks):
+        tasks.add_task(log.append, "task of the endpoint")
+    if case.ends == "http":
+        raise HTTPException(409, "endpoint")
+    if case.ends == "error":
+        raise KeyError("endpoint")
+    if case.ends == "response":
+        return Response("by hand", status_code=201)
+    if case.ends == "streams":
+        return StreamingResponse(_chunks(log))
+    return "not a number" if case.ends == "invalid" else 42
+
+
+def _parameters(case: Case, made: Sequence[Dependency], *, native: bool) -> list[inspect.Parameter]:
     parameters = [
         inspect.Parameter(
             f"d{i}", inspect.Parameter.KEYWORD_ONLY, default=_marker(case.nodes[i], made[i], native=native)
@@ -300,15 +311,11 @@ def _endpoint(case: Case, made: Sequence[Dependency], log: Log, *, native: bool)
         ("asked", case.takes_request, Request),
         ("tasks", case.adds_task, BackgroundTasks),
     ]
-    parameters += [
+    return parameters + [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
         for name, wanted, annotation in own
         if wanted
     ]
-    chosen: Dependency = sync_endpoint if case.sync and case.cancelled != "endpoint" else endpoint
-    cast("Any", chosen).__signature__ = inspect.Signature(parameters)
-    cast("Any", chosen).__name__ = "endpoint"
-    return chosen
 
 
 async def _chunks(log: Log) -> AsyncIterator[bytes]:

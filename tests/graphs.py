@@ -15,7 +15,7 @@ Asks = Literal[
 ]
 Fails = Literal["never", "before", "before_http", "after", "swallows"]
 Ends = Literal["returns", "response", "streams", "http", "error", "invalid"]
-Cancelled = Literal["never", "endpoint", "closing"]
+Cancelled = Literal["never", "endpoint", "closing", "pending"]
 
 CLOSING: frozenset[Form] = frozenset({"generator", "manager", "sync_generator"})
 PROVIDED: tuple[Form, ...] = ("coroutine", "generator", "manager")
@@ -76,6 +76,11 @@ class Case:
     leaves: bool  # the client, in the middle of the response
     cancelled: Cancelled
 
+    @property
+    def in_thread(self) -> bool:
+        """Whether the endpoint is no coroutine function; one that waits, or cancels, must be."""
+        return self.sync and self.cancelled not in {"endpoint", "pending"}
+
 
 @st.composite
 def cases(draw: st.DrawFn, *, most: int = 7, ours: bool = False) -> Case:
@@ -114,7 +119,7 @@ def cases(draw: st.DrawFn, *, most: int = 7, ours: bool = False) -> Case:
 
 _USUALLY = st.sampled_from([True, True, True, False])
 _ENDS: tuple[Ends, ...] = ("returns", "returns", "returns", "response", "streams", "http", "error", "invalid")
-_CANCELLED: tuple[Cancelled, ...] = ("never", "never", "never", "endpoint", "closing", "closing")
+_CANCELLED: tuple[Cancelled, ...] = ("never", "never", "never", "endpoint", "closing", "closing", "pending")
 
 
 @st.composite

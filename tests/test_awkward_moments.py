@@ -21,6 +21,9 @@ from heykit.errors import NotOpen, ShutdownError, StartupError, Unavailable, Wir
 from heykit.resilience import Retry, pauses
 from heykit.scope import Provider
 from heykit.testing import overridden
+from tests.living import running, serving, until
+
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
 @pytest.fixture
@@ -28,41 +31,8 @@ def log() -> list[str]:
     return []
 
 
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is away is tried again at once."""
-    monkeypatch.setattr("heykit._keeping._FIRST_PAUSE", 0.001)
-    monkeypatch.setattr("heykit._keeping._LONGEST_PAUSE", 0.001)
-
-
-def serving(*providers: Provider[Any]) -> FastAPI:
-    """An application with a route a provider: /0, /1, ..."""
-    app = FastAPI(lifespan=lifespan)
-    for number, provider in enumerate(providers):
-
-        @app.get(f"/{number}")
-        async def get(value: object = provided(provider)) -> str:
-            return str(value)
-
-    return app
-
-
-@asynccontextmanager
-async def running(app: FastAPI) -> AsyncGenerator[Callable[[Provider[Any]], Awaitable[object]]]:
-    """Inside its lifespan, on this loop; gives what obtains a provider's value."""
-    with anyio.fail_after(5):
-        async with app.router.lifespan_context(app):
-            yield instances_in(app).obtain
-
-
 def void(_: object) -> None:
     """Nothing of it is needed."""
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    with anyio.fail_after(5):
-        while not holds():  # noqa: ASYNC110 - what it waits for is no event of ours
-            await anyio.sleep(0.001)
 
 
 def state_of(app: FastAPI, provider: Provider[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,24 +13,17 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from fastapi import FastAPI
 
-from heykit import lifespan, lifespan_with, provided, scope
+from heykit import lifespan_with, provided, scope
 from heykit._instances import instances_in
 from heykit._keyed import hold
 from heykit.errors import StartupError, Unavailable
 from heykit.lifetime import end
 from heykit.scope import Provider
+from tests.living import Obtain, running, serving
 
 ROOT = Path(__file__).parent.parent
-Obtain = Callable[[Provider[Any]], Awaitable[object]]
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is away is tried again at once."""
-    monkeypatch.setattr("heykit._keeping._FIRST_PAUSE", 0.001)
-    monkeypatch.setattr("heykit._keeping._LONGEST_PAUSE", 0.001)
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
 class Server:
@@ -75,24 +68,6 @@ class Server:
 async def settle() -> None:
     for _ in range(20):
         await anyio.lowlevel.checkpoint()
-
-
-def serving(*providers: Provider[Any]) -> FastAPI:
-    app = FastAPI(lifespan=lifespan)
-    for number, provider in enumerate(providers):
-
-        @app.get(f"/{number}")
-        async def get(value: object = provided(provider)) -> str:
-            return str(value)
-
-    return app
-
-
-@asynccontextmanager
-async def running(app: FastAPI) -> AsyncGenerator[Obtain]:
-    with anyio.fail_after(5):
-        async with app.router.lifespan_context(app):
-            yield instances_in(app).obtain
 
 
 async def until_it_gives(obtain: Obtain, provider: Provider[Any], wanted: object) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -26,6 +26,7 @@ from heykit.errors import NotOpen, ShutdownError, StartupError, Unavailable, Wir
 from heykit.lifetime import Opened, instances
 from heykit.resilience import Retry
 from heykit.scope import Provider
+from tests.living import running, serving, until
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -44,25 +45,6 @@ async def logged(log: list[str], name: str) -> AsyncGenerator[str]:
         log.append(f"close {name}")
 
 
-def serving(*providers: Provider[Any]) -> FastAPI:
-    """An application with a route a provider: /0, /1, ..."""
-    app = FastAPI(lifespan=lifespan)
-    for number, provider in enumerate(providers):
-
-        @app.get(f"/{number}")
-        async def get(value: object = provided(provider)) -> str:
-            return str(value)
-
-    return app
-
-
-@asynccontextmanager
-async def running(app: FastAPI) -> AsyncGenerator[FastAPI]:
-    """Inside its lifespan, on this loop."""
-    async with app.router.lifespan_context(app):
-        yield app
-
-
 def states(app: FastAPI) -> set[str]:
     """The states of what an application holds."""
     return {instance.state for instance in instances_in(app)}
@@ -76,13 +58,6 @@ def instance_of(app: FastAPI, provider: Provider[Any]) -> Instance:
 
 def states_or_none(app: FastAPI) -> set[str]:
     return states(app) if getattr(app.state, "heykit", None) is not None else set()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that other tasks bring about."""
-    with anyio.fail_after(5):
-        while not holds():  # noqa: ASYNC110 - what it waits for is no event of ours
-            await anyio.sleep(0.001)
 
 
 class TestLazy:
@@ -158,7 +133,7 @@ class TestLazy:
             async with request_scope(app) as get:
                 seen.add(id(await get(model)))
 
-        async with running(serving(model)) as app, anyio.create_task_group() as users:
+        async with running(app := serving(model)), anyio.create_task_group() as users:
             for _ in range(10_000):
                 users.start_soon(use, app)
             await anyio.wait_all_tasks_blocked()
@@ -184,7 +159,7 @@ class TestLazy:
                 async with request_scope(app) as get:
                     got.append(await get(model))
 
-        async with running(serving(model)) as app, anyio.create_task_group() as users:
+        async with running(app := serving(model)), anyio.create_task_group() as users:
             users.start_soon(use, app, "first", leaving)
             await anyio.wait_all_tasks_blocked()
             users.start_soon(use, app, "second", anyio.CancelScope())
@@ -216,7 +191,7 @@ class TestLazy:
         async def model() -> str:
             return "model"
 
-        async with running(serving(model)) as app, request_scope(app) as get:
+        async with running(app := serving(model)), request_scope(app) as get:
             pass
         with pytest.raises(NotOpen):
             await get(model)
@@ -299,7 +274,7 @@ class TestFallback:
                 back.set()
                 yield value
 
-        async with running(serving(in_redis)) as app:
+        async with running(app := serving(in_redis)):
             async with request_scope(app) as get:
                 assert await get(in_redis) == "memory"
             there.set()
@@ -326,7 +301,7 @@ class TestFallback:
                 tasks.start_soon(background)
                 yield "redis"
 
-        async with running(serving(in_redis)) as app:
+        async with running(app := serving(in_redis)):
             crash.set()
             await until(lambda: "fallback" in states(app))
             async with request_scope(app) as get:
@@ -468,7 +443,7 @@ class TestSingleton:
                 tasks.start_soon(background)
                 yield "model"
 
-        async with running(serving(model)) as one, running(serving(model)) as other:
+        async with running(one := serving(model)), running(other := serving(model)):
             crash.set()
             await until(lambda: "failed" in states(one) and "failed" in states(other))
             for app in (one, other):
@@ -726,7 +701,7 @@ async def test_one_that_is_opened_again_while_the_application_ends_does_not_hold
                 await get(thing)
 
     with anyio.fail_after(5):
-        async with anyio.create_task_group() as users, running(serving(thing)) as app:
+        async with anyio.create_task_group() as users, running(app := serving(thing)):
             await ask(app)
             users.start_soon(ask, app)
             await until(lambda: len(attempts) == 2)
@@ -749,7 +724,7 @@ async def test_a_crash_whose_clean_up_hangs_ends_at_its_limit() -> None:
             await anyio.sleep_forever()
 
     with anyio.fail_after(5):
-        async with running(serving(fragile)) as app:
+        async with running(app := serving(fragile)):
             crash.set()
             await until(instance_of(app, fragile).ended.is_set)
             error = instance_of(app, fragile).error
@@ -762,7 +737,7 @@ async def test_one_that_fails_again_and_again_is_kept_once() -> None:
         raise OSError("away")
 
     owned: list[int] = []
-    async with running(serving(thing)) as app:
+    async with running(app := serving(thing)):
         for _ in range(20):
             with contextlib.suppress(Unavailable):
                 async with request_scope(app) as get:

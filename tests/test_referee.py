@@ -42,12 +42,10 @@ def compare(case: Case, route_class: type[APIRoute]) -> FastAPI:
 
 
 def assert_compiled(case: Case) -> None:
-    """All but what runs in a thread, and what nothing is beneath."""
+    """All but what runs in a thread."""
     left = {*uncompiled(compare(case, CompiledRoute)).values()}
-    in_thread = case.sync and case.cancelled != "endpoint"
-    assert left == (
-        {"its endpoint runs in a thread, and so does the validation of what it returns"} if in_thread else set()
-    )
+    in_thread = "its endpoint runs in a thread, and so does the validation of what it returns"
+    assert left == ({in_thread} if case.in_thread else set())
 
 
 @given(cases())

@@ -18,7 +18,7 @@ from heykit._needs import Dependency, name_of, needs_of, signature_of
 from heykit._plan import plan_of, step_of_factory
 from heykit._provider import Arguments, Enter, Provider, closes, entering, is_awaited, is_sync_generator, unpartial
 from heykit._purity import is_pure
-from heykit._seen import FUNCTION_STACK, is_leaf
+from heykit._seen import HIDDEN_CONNECTION, is_leaf
 from heykit._steps import CONNECTION, Plan, Source, Step, step_of, takes_in_order
 
 CacheKey: TypeAlias = "tuple[Dependency, tuple[str, ...], str]"
@@ -103,7 +103,7 @@ class _Walk:
     def solved(self, dependant: Dependant) -> list[Source]:
         """Note the calls beneath a dependant; give where the values of its dependencies are found."""
         found: list[Source] = []
-        for sub in _beneath_itself(dependant):
+        for sub in dependant.dependencies:
             call = cast("Dependency", sub.call)
             self.named.add(call)
             if sub.concurrency is not None:
@@ -140,7 +140,7 @@ class _Walk:
     def _given(self, sub: Dependant, cell: Cell, place: int) -> Iterator[Source]:
         """What a call takes that is no dependency: parsed, or made by FastAPI."""
         for name in (sub.request_param_name, sub.http_connection_param_name):
-            if name is not None:
+            if name is not None and name != HIDDEN_CONNECTION:
                 yield Source(name, CONNECTION)
         if sub.security_scopes_param_name is not None:
             scopes = Cell(SecurityScopes)
@@ -170,7 +170,7 @@ class _Walk:
         """Whether anything beneath is called again each time it is come to."""
         known = self._repeats.get(id(sub))
         if known is None:
-            known = any(not below.use_cache or self._is_repeated(below) for below in _beneath_itself(sub))
+            known = any(not below.use_cache or self._is_repeated(below) for below in sub.dependencies)
             self._repeats[id(sub)] = known
         return known
 
@@ -191,11 +191,6 @@ def _beneath(provider: Provider[object]) -> set[Dependency]:
             if isinstance(target, Provider) and target.options.keyed is not None:
                 waiting.append(target.options.keyed.by)
     return found
-
-
-def _beneath_itself(dependant: Dependant) -> list[Dependant]:
-    """Leave out the stack that FastAPI must open for a provider: here it is closed on FastAPI's own."""
-    return [sub for sub in dependant.dependencies if sub.name != FUNCTION_STACK]
 
 
 def _step(cell: Cell, sub: Dependant, sources: tuple[Source, ...]) -> Step:

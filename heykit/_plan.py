@@ -32,7 +32,7 @@ _KEY: Final = "key"
 _HELD: Final = "instances"
 
 
-_THE_CLEANUP: Final = Special("the scope that shields what closes")
+_CLEANUP_KEY: Final = "heykit.cleanup"
 _NOWHERE: Final = Closers(AsyncExitStack())  # of a plan that leaves nothing open
 
 
@@ -197,16 +197,24 @@ async def resolved(plan: Plan, known: Known, instances: Instances, connection: H
     """
     if not plan.closes:
         return await follow(plan, known, instances, late=_NOWHERE, early=_NOWHERE)
+    late, early = closers_of(connection)
+    return await follow(plan, known, instances, late=late, early=early)
+
+
+def closers_of(connection: HTTPConnection) -> tuple[Closers, Closers]:
+    """Give what puts things on FastAPI's own stacks; raises as `stacks_of` does."""
     late, early = stacks_of(connection)
-    cleanup = known.get(_THE_CLEANUP)
-    if not isinstance(cleanup, CancelScope):
+    entered = cast("tuple[AsyncExitStack, CancelScope] | None", connection.scope.get(_CLEANUP_KEY))
+    if entered is not None and entered[0] is late:
+        cleanup = entered[1]
+    else:
         # FastAPI's own, where a generator of its came first: that one may hold scopes in which ours would be entered.
         cleanup = connection.scope.get("fastapi_async_cleanup_scopes", {}).get(late)
-    if not isinstance(cleanup, CancelScope):
-        # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
-        cleanup = late.enter_context(cleanup_scope())
-    known[_THE_CLEANUP] = cleanup
-    return await follow(plan, known, instances, late=Closers(late, cleanup), early=Closers(early, cleanup))
+        if cleanup is None:
+            # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
+            cleanup = late.enter_context(cleanup_scope())
+        connection.scope[_CLEANUP_KEY] = (late, cleanup)
+    return Closers(late, cleanup), Closers(early, cleanup)
 
 
 def stacks_of(connection: HTTPConnection) -> tuple[AsyncExitStack, AsyncExitStack]:

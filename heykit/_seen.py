@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from fastapi import Depends, params
 from fastapi.requests import HTTPConnection
@@ -18,14 +18,15 @@ from fastapi.requests import HTTPConnection
 from heykit._instances import STATE_KEY, Instances, Overrides, instances_if_running, instances_of
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, signature_of
-from heykit._plan import known_of, plan_of, require_as_started, require_unreplaced, resolved
+from heykit._plan import closers_of, known_of, plan_of, require_as_started, require_unreplaced, resolved
 from heykit._provider import Keyed, Provider, Seen
 from heykit._steps import Plan
 
 _CONNECTION: Final = "connection"
 _VALUE: Final = "value"
 _KEY: Final = "heykit_key"
-FUNCTION_STACK: Final = "heykit_function_stack"
+HIDDEN_CONNECTION: Final = "heykit_connection"
+"""The parameter by which FastAPI tells a provider where its stacks are, and which its factory does not have."""
 
 
 def seen(provider: Provider[object]) -> Seen:
@@ -127,9 +128,11 @@ def _factory(provider: Provider[object]) -> Seen:
         return Seen(_awaiting(provider), _signature(*parameters))
     if provider.lifetime == "request":
         return Seen(_generating(provider), _signature(*parameters))
-    # A stack of its own, opened last: what closes there closes before all that lies beneath.
-    hidden = _hidden(FUNCTION_STACK, "function")
-    return Seen(_on_own_stack(provider), _signature(*parameters, hidden))
+    # FastAPI fills one parameter with the connection: where the factory has it, it is read there.
+    own = next((need.name for need in provider.needs if need.asks is Asks.CONNECTION), None)
+    if own is None:
+        parameters.append(_connection(HIDDEN_CONNECTION))
+    return Seen(_on_function_stack(provider, own), _signature(*parameters))
 
 
 def _awaiting(provider: Provider[object]) -> Callable[..., object]:
@@ -165,27 +168,21 @@ def _generating(provider: Provider[object]) -> Callable[..., AsyncGenerator[obje
     return generating
 
 
-def _on_own_stack(provider: Provider[object]) -> Callable[..., Awaitable[object]]:
-    async def on_own_stack(*, heykit_function_stack: AsyncExitStack, **arguments: object) -> object:
-        return await provider.enter(arguments, heykit_function_stack)
+def _on_function_stack(provider: Provider[object], own: str | None) -> Callable[..., Awaitable[object]]:
+    """Open it where FastAPI closes before the response leaves; `own` is the factory's parameter for the connection."""
 
-    return on_own_stack
+    async def on_function_stack(**arguments: object) -> object:
+        connection = arguments.pop(HIDDEN_CONNECTION) if own is None else arguments[own]
+        _, early = closers_of(cast("HTTPConnection", connection))
+        if provider.generate is not None:
+            return await early.opened(provider.generate(**arguments))
+        return await provider.enter(arguments, early.stack)
+
+    return on_function_stack
 
 
-def _connection() -> inspect.Parameter:
-    return inspect.Parameter(_CONNECTION, inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
-
-
-def _hidden(name: str, scope: Literal["function", "request"]) -> inspect.Parameter:
-    """A parameter that FastAPI fills with an open stack, which it closes in that scope."""
-
-    async def stack() -> AsyncGenerator[AsyncExitStack]:
-        async with AsyncExitStack() as opened:
-            yield opened
-
-    # One for each call: what is opened for other scopes of a `Security` is another instance, and closes by itself.
-    marker = Depends(stack, scope=scope, use_cache=False)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=marker, annotation=AsyncExitStack)
+def _connection(name: str = _CONNECTION) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
 
 
 def _signature(*parameters: inspect.Parameter) -> inspect.Signature:

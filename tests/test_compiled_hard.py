@@ -19,6 +19,7 @@ from starlette.types import Message
 from heykit import CompiledRoute, lifespan, provided, scope
 from heykit.compiled import compiled, uncompiled
 from heykit.scope import Provider
+from heykit.testing import overridden
 
 TENANT: ContextVar[str] = ContextVar("tenant", default="none")
 VALIDATED: list[str] = []
@@ -292,3 +293,54 @@ async def test_what_closes_after_another_sees_a_cancellation_that_waits_already(
     with request:
         await app_of(router)(*asked_by([{"type": "http.request", "body": b"", "more_body": False}], sent))
     assert log == ["inner closes", "outer CancelledError"]
+
+
+@ROUTES
+async def test_what_is_opened_in_two_places_closes_as_if_in_one(route_class: type[APIRoute]) -> None:
+    log: list[str] = []
+
+    @scope.function
+    async def transaction(x: Annotated[str, Header()] = "") -> AsyncGenerator[str]:
+        try:
+            yield x
+        except BaseException as error:
+            log.append(f"rolls back: {type(error).__name__}")
+            raise
+        log.append("commits")
+
+    router = APIRouter(route_class=route_class, dependencies=[Depends(transaction)])
+    request = anyio.CancelScope()
+
+    @router.post("/")
+    async def post(of: str = provided(transaction)) -> str:
+        request.cancel()
+        return of
+
+    sent: list[Message] = []
+    with request:
+        await app_of(router)(*asked_by([], sent))
+    assert log == ["commits"]
+
+
+@ROUTES
+async def test_a_fake_that_closes_nothing_ends_as_a_plain_function_does(route_class: type[APIRoute]) -> None:
+    @scope.request
+    async def user() -> AsyncGenerator[str]:
+        yield "real"
+
+    async def fake() -> str:
+        return "fake"
+
+    router = APIRouter(route_class=route_class)
+    request = anyio.CancelScope()
+
+    @router.post("/")
+    async def post(who: str = provided(user)) -> str:
+        request.cancel()
+        return who
+
+    sent: list[Message] = []
+    with overridden(app := app_of(router), {user: fake}), request:
+        await app(*asked_by([], sent))
+    assert not request.cancelled_caught  # nobody looks for it any more: the response has left
+    assert [message.get("body") for message in sent] == [None, b'"fake"']

@@ -11,6 +11,7 @@ import anyio.lowlevel
 from fastapi import FastAPI
 from starlette.types import Message
 
+from tests.asgi import http_scope
 from tests.graph_apps import Log
 from tests.graphs import Case
 
@@ -88,20 +89,7 @@ def _shown(message: Message) -> str:
 
 def _scope(case: Case, state: dict[str, object]) -> dict[str, object]:
     path = "/again/" if case.asked_again else "/"
-    headers = [(b"host", b"test"), (b"content-type", b"application/json")]
+    headers = [(b"content-type", b"application/json")]
     headers += [(b"h", b"1")] * case.sends_header + [(b"cookie", b"c=5")] * case.sends_cookie
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": f"q={2 if case.sends_query else 'x'}&o={4 if case.sends_own else 'x'}".encode(),
-        "root_path": "",
-        "headers": headers,
-        "client": ("127.0.0.1", 50_000),
-        "server": ("test", 80),
-        "state": state,
-    }
+    query = f"q={2 if case.sends_query else 'x'}&o={4 if case.sends_own else 'x'}"
+    return http_scope(path, method="POST", query=query, headers=headers, state=state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any, cast
 
 import anyio
@@ -151,7 +151,19 @@ def _before(node: Node, log: Log, values: dict[str, object]) -> str:
     return _value(node, values)
 
 
-def _after(node: Node, log: Log, error: BaseException | None) -> None:
+@contextmanager
+def _around(node: Node, log: Log, values: dict[str, object]) -> Iterator[tuple[str, list[BaseException]]]:
+    """Before it yields; what is thrown in there is kept for `_after`."""
+    value = _before(node, log, values)
+    errors: list[BaseException] = []
+    try:
+        yield value, errors
+    except BaseException as thrown:  # noqa: BLE001 - told to the log, and raised again
+        errors.append(thrown)
+
+
+def _after(node: Node, log: Log, errors: Sequence[BaseException]) -> None:
+    error = errors[0] if errors else None
     log.append(f"close {node.name} {type(error).__name__}")
     if node.fails == "after":
         raise ValueError(node.name)
@@ -189,24 +201,16 @@ def _class(node: Node, log: Log) -> Dependency:
 
 def _generator(node: Node, log: Log) -> Dependency:
     async def waiting(**values: object) -> AsyncIterator[object]:
-        error: BaseException | None = None
-        value = _before(node, log, values)
-        try:
+        with _around(node, log, values) as (value, errors):
             yield value
-        except BaseException as thrown:  # noqa: BLE001 - told to the log, and raised again
-            error = thrown
         log.append(f"closing {node.name}")
         await log.pause()
-        _after(node, log, error)
+        _after(node, log, errors)
 
     async def at_once(**values: object) -> AsyncIterator[object]:
-        error: BaseException | None = None
-        value = _before(node, log, values)
-        try:
+        with _around(node, log, values) as (value, errors):
             yield value
-        except BaseException as thrown:  # noqa: BLE001 - told to the log, and raised again
-            error = thrown
-        _after(node, log, error)
+        _after(node, log, errors)
 
     return waiting if node.pauses else at_once
 
@@ -229,13 +233,9 @@ def _sync(node: Node, log: Log) -> Dependency:
 
 def _sync_generator(node: Node, log: Log) -> Dependency:
     def generator(**values: object) -> Iterator[object]:
-        error: BaseException | None = None
-        value = _before(node, log, values)
-        try:
+        with _around(node, log, values) as (value, errors):
             yield value
-        except BaseException as thrown:  # noqa: BLE001 - told to the log, and raised again
-            error = thrown
-        _after(node, log, error)
+        _after(node, log, errors)
 
     return generator
 

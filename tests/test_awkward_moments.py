@@ -74,6 +74,24 @@ class Server:
         self.fails = anyio.Event()
 
 
+def cache_on(server: Server) -> tuple[Provider[str], Provider[str]]:
+    """A client of a server, and a cache on it with one in memory to fall back on."""
+
+    @scope.application
+    def client() -> AbstractAsyncContextManager[str]:
+        return server.connect("client")
+
+    @scope.application
+    async def memory() -> str:
+        return "memory"
+
+    @scope.application(fallback=memory)
+    async def cache(of: str = provided(client)) -> str:
+        return f"cache on {of}"
+
+    return client, cache
+
+
 class TestFallback:
     async def test_a_fallback_that_crashes_serves_no_more_and_another_takes_its_place(
         self, monkeypatch: pytest.MonkeyPatch
@@ -139,19 +157,7 @@ class TestFallback:
     async def test_it_serves_too_where_something_beneath_the_original_cannot_open(self) -> None:
         server = Server()
         server.up = False
-
-        @scope.application
-        def client() -> AbstractAsyncContextManager[str]:
-            return server.connect("client")
-
-        @scope.application
-        async def memory() -> str:
-            return "memory"
-
-        @scope.application(fallback=memory)
-        async def cache(of: str = provided(client)) -> str:
-            return f"cache on {of}"
-
+        _, cache = cache_on(server)
         app = serving(cache)
         async with running(app) as obtain:
             assert await obtain(cache) == "memory"
@@ -162,19 +168,7 @@ class TestFallback:
     async def test_what_something_else_needs_too_is_still_critical(self) -> None:
         server = Server()
         server.up = False
-
-        @scope.application
-        def client() -> AbstractAsyncContextManager[str]:
-            return server.connect("client")
-
-        @scope.application
-        async def memory() -> str:
-            return "memory"
-
-        @scope.application(fallback=memory)
-        async def cache(of: str = provided(client)) -> str:
-            return of
-
+        client, cache = cache_on(server)
         with pytest.raises(StartupError, match=r"client .* could not be opened: ConnectionError: client is away"):
             async with running(serving(cache, client)):
                 pass

@@ -34,6 +34,7 @@ from starlette.types import Message
 from heykit import CompiledRoute, lifespan, provided, scope
 from heykit._straight import Straight
 from heykit.compiled import compiled, uncompiled
+from tests.asgi import http_scope
 
 LOG: list[str] = []
 
@@ -582,15 +583,20 @@ async def test_what_is_opened_for_other_scopes_closes_by_itself(route_class: typ
         async def get(a: str = own, b: str = secured) -> None: ...
 
         app = app_of(router)
-        async with app.router.lifespan_context(app) as state, anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, app, state)
-            await closing.wait()
-            tasks.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await anyio.wait_all_tasks_blocked()
-                go_on.set()
+        await cancelled_while(app, closing, go_on)
         logs.append(log)
     assert logs[0] == logs[1] == ["['asked'] committed", "[] CancelledError"]
+
+
+async def cancelled_while(app: FastAPI, closing: anyio.Event, go_on: anyio.Event) -> None:
+    """Ask, and cancel the request while something of it closes."""
+    async with app.router.lifespan_context(app) as state, anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, app, state)
+        await closing.wait()
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
 
 
 async def ask(app: FastAPI, state: Any) -> None:
@@ -600,19 +606,7 @@ async def ask(app: FastAPI, state: Any) -> None:
 
     async def send(message: Message) -> None: ...
 
-    scope_ = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "raw_path": b"/",
-        "query_string": b"",
-        "headers": [],
-        "state": dict(state),
-        "root_path": "",
-        "scheme": "http",
-        "server": ("test", 80),
-    }
-    await app(scope_, receive, send)
+    await app(http_scope(state=state), receive, send)
 
 
 def both(
@@ -736,11 +730,5 @@ async def test_a_cancellation_while_one_closes_is_seen_by_the_next() -> None:
     async def get(on: str = provided(inner)) -> None: ...
 
     app = app_of(router)
-    async with app.router.lifespan_context(app) as state, anyio.create_task_group() as tasks:
-        tasks.start_soon(ask, app, state)
-        await closing.wait()
-        tasks.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await anyio.wait_all_tasks_blocked()
-            go_on.set()
+    await cancelled_while(app, closing, go_on)
     assert log == ["inner closed", "outer rolls back"]

@@ -20,6 +20,7 @@ from heykit import CompiledRoute, lifespan, provided, scope
 from heykit.compiled import compiled, uncompiled
 from heykit.scope import Provider
 from heykit.testing import overridden
+from tests.asgi import http_scope
 
 TENANT: ContextVar[str] = ContextVar("tenant", default="none")
 VALIDATED: list[str] = []
@@ -72,12 +73,8 @@ def asked_by(body: list[Message], sent: list[Message]) -> tuple[dict[str, Any], 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    headers = [(b"host", b"test"), (b"content-type", b"application/json")]
-    scope_: dict[str, Any] = {
-        "type": "http", "method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": headers,
-        "root_path": "", "scheme": "http", "server": ("test", 80), "client": None, "http_version": "1.1",
-    }  # fmt: skip
-    return scope_, receive, send
+    headers = [(b"content-type", b"application/json")]
+    return http_scope(method="POST", headers=headers), receive, send
 
 
 def with_body(route_class: type[APIRoute], **options: Any) -> FastAPI:

@@ -21,6 +21,7 @@ from heykit._pool import Entry, Pool, close_pools
 from heykit.errors import NoKey, OverrideError, Unavailable, WiringError
 from heykit.lifetime import end
 from heykit.web import problems
+from tests.asgi import http_scope
 
 LOG: list[str] = []
 
@@ -215,17 +216,7 @@ async def test_a_revoked_session_ends_at_once_or_with_the_request_that_holds_it(
 
 
 def connection_of(app: FastAPI, path: str) -> HTTPConnection:
-    return HTTPConnection(
-        {
-            "type": "http",
-            "app": app,
-            "path": path,
-            "root_path": "",
-            "headers": [(b"host", b"test")],
-            "query_string": b"",
-            "scheme": "http",
-        }
-    )
+    return HTTPConnection({**http_scope(path), "app": app})
 
 
 async def test_ten_thousand_first_uses_of_a_key_open_it_once(log: list[str]) -> None:

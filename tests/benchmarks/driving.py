@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.types import Message
 
+from tests.asgi import http_scope
 from tests.benchmarks.graphs import Module
 
 Measured = Mapping[str, Sequence[float]]  # microseconds a request, by contender, a figure a round
@@ -35,14 +36,14 @@ class Served:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        await self.app(_scope(self.state, path), _receive, send)
+        await self.app(http_scope(path, state=self.state), _receive, send)
         return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent))
 
     async def drive(self, requests: int, path: str = "/") -> float:
         """Ask many times; give microseconds of processor time a request."""
         started = time.process_time()
         for _ in range(requests):
-            await self.app(_scope(self.state, path), _receive, _send)
+            await self.app(http_scope(path, state=self.state), _receive, _send)
         return (time.process_time() - started) / requests * 1e6
 
 
@@ -114,25 +115,6 @@ def say(line: str = "") -> None:
 def _rotated(names: list[str], by: int) -> Iterator[str]:
     yield from names[by % len(names) :]
     yield from names[: by % len(names)]
-
-
-def _scope(state: Mapping[str, object], path: str) -> dict[str, object]:
-    """Make a fresh scope, as a server does for each request."""
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"localhost")],
-        "client": ("127.0.0.1", 50000),
-        "server": ("127.0.0.1", 8000),
-        "state": dict(state),
-    }
 
 
 async def _receive() -> Message:

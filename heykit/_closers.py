@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeAlias, TypeVar, cast
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from heykit._cancellation import may_be_pending
+
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def cleanup_scope() -> CancelScope:
-    """Make the scope that shields a request's clean-up."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return CancelScope()
-    return _scope_on_asyncio()()
-
-
-@functools.cache
-def _scope_on_asyncio() -> type[CancelScope]:
-    # `CancelScope()` finds out each time which event loop runs, which costs as much again; it makes one class of them.
-    return type(CancelScope())
+Exit: TypeAlias = Callable[
+    [type[BaseException] | None, BaseException | None, TracebackType | None], Awaitable[bool | None]
+]
 
 
 class Closers:
@@ -38,21 +26,17 @@ class Closers:
     that scopes which those hold are left in their order.
     """
 
-    __slots__ = ("_cleanup", "_stack")
+    __slots__ = ("_cleanup", "_kept", "_stack")
 
     def __init__(self, stack: AsyncExitStack, cleanup: CancelScope | None = None) -> None:
         self._stack = stack
         self._cleanup = cleanup
+        self._kept: _Generators | None = None
 
-    @property
-    def bare(self) -> AsyncExitStack:
-        """The stack for what is closed as it is, shielded or not."""
-        return self._stack
-
-    @property
-    def stack(self) -> AsyncExitStack:
-        """The stack as contextlib has it."""
-        return self._stack if self._cleanup is None else _Shielding(self._stack, self._cleanup)
+    def entering(self, *, shielded: bool = True) -> AsyncExitStack:
+        """Give the stack as contextlib has it, to enter something else."""
+        self._kept = None  # what is kept from now on closes before it
+        return self._stack if self._cleanup is None or not shielded else _Shielding(self._stack, self._cleanup)
 
     async def opened(self, generator: AsyncIterator[T]) -> T:
         """Run a generator to its `yield`, and from there on when the stack closes.
@@ -63,40 +47,69 @@ class Closers:
             value = await anext(generator)
         except StopAsyncIteration:
             raise RuntimeError("generator didn't yield") from None
-        self._stack.push_async_exit(Running(generator, self._cleanup))
+        self.keep(generator)
         return value
 
+    def keep(self, generator: AsyncIterator[object]) -> None:
+        """Take a generator that has yielded."""
+        if self._kept is None:
+            self._kept = _Generators(self._cleanup)
+            self._stack.push_async_exit(self._kept)
+        self._kept.running.append(generator)
 
-class Running:
-    """A generator that has yielded, to be pushed on a stack; shielded by `cleanup` where its closing may wait."""
 
-    __slots__ = ("_cleanup", "_generator")
+class _Generators:
+    """Generators that have yielded one after another, on a stack as one; each shielded by `cleanup` while it closes."""
 
-    def __init__(self, generator: AsyncIterator[object], cleanup: CancelScope | None) -> None:
-        self._generator = generator
+    __slots__ = ("_cleanup", "running")
+
+    def __init__(self, cleanup: CancelScope | None) -> None:
+        self.running: list[AsyncIterator[object]] = []
         self._cleanup = cleanup
 
     async def __aenter__(self) -> None:
-        raise AssertionError("it is entered already")
+        raise AssertionError("they are entered already")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        if error is None:
-            closing = self._finished()
-        else:
-            # How an error is thrown in, and which one comes out, is contextlib's affair.
-            manager = asynccontextmanager(lambda: cast("AsyncGenerator[object]", self._generator))()
-            closing = manager.__aexit__(kind, error, traceback)
-        return await _shielded(self._cleanup, closing, error)
-
-    async def _finished(self) -> bool | None:
+        if error is not None:
+            return await self._rest().__aexit__(kind, error, traceback)
         try:
-            await anext(self._generator)
+            while self.running:
+                await self._finish(self.running.pop())
+                if may_be_pending():
+                    await checkpoint_if_cancelled()  # what closes next must see it
+        except BaseException:
+            async with self._rest():
+                raise
+        return False
+
+    async def _finish(self, generator: AsyncIterator[object]) -> None:
+        cleanup = self._cleanup
+        before = cleanup is not None and cleanup.shield
+        if cleanup is not None:
+            cleanup.shield = True  # a cancellation may be pending already
+        try:
+            await anext(generator)
         except StopAsyncIteration:
-            return False
-        await cast("AsyncGenerator[object]", self._generator).aclose()
+            return
+        finally:
+            if cleanup is not None:
+                cleanup.shield = before
+        await cast("AsyncGenerator[object]", generator).aclose()
         raise RuntimeError("generator didn't stop")
+
+    def _rest(self) -> AsyncExitStack:
+        """How an error is thrown in, and which one comes out, is contextlib's affair."""
+        rest = AsyncExitStack()
+        for generator in self.running:
+            rest.push_async_exit(_exit_of(_managed(generator), self._cleanup))
+        return rest
+
+
+def _managed(generator: AsyncIterator[object]) -> AbstractAsyncContextManager[object, bool | None]:
+    return asynccontextmanager(lambda: cast("AsyncGenerator[object]", generator))()
 
 
 class _Shielding(AsyncExitStack):
@@ -109,31 +122,40 @@ class _Shielding(AsyncExitStack):
 
     async def enter_async_context(self, cm: AbstractAsyncContextManager[T, bool | None]) -> T:
         value = await cm.__aenter__()
-
-        async def close(
-            kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-        ) -> bool | None:
-            return await _shielded(self._cleanup, cm.__aexit__(kind, error, traceback), error)
-
-        self._outer.push_async_exit(close)
+        self._outer.push_async_exit(_exit_of(cm, self._cleanup))
         return value
 
     def callback(self, callback: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, T]:
         return self._outer.callback(callback, *args, **kwargs)
 
 
-async def _shielded(
-    cleanup: CancelScope | None, closing: Awaitable[bool | None], error: BaseException | None
-) -> bool | None:
+def _exit_of(manager: AbstractAsyncContextManager[object, bool | None], cleanup: CancelScope | None) -> Exit:
+    async def close(
+        kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        with _shielded(cleanup):
+            swallowed = await manager.__aexit__(kind, error, traceback)
+        if error is None or swallowed:
+            await _seen()
+        return swallowed
+
+    return close
+
+
+@contextmanager
+def _shielded(cleanup: CancelScope | None) -> Generator[None]:
+    """A cancellation may be pending already, or come meanwhile."""
     if cleanup is None:
-        swallowed = await closing
-    else:
-        before, cleanup.shield = cleanup.shield, True  # a cancellation may be pending already
-        try:
-            swallowed = await closing
-        finally:
-            cleanup.shield = before
-    # One that came meanwhile, or that a task group swallowed while it was shielded: what closes next must see it.
-    if error is None or swallowed:
+        yield
+        return
+    before, cleanup.shield = cleanup.shield, True
+    try:
+        yield
+    finally:
+        cleanup.shield = before
+
+
+async def _seen() -> None:
+    """Let what closes next see a cancellation that came, or that a task group swallowed while it was shielded."""
+    if may_be_pending():
         await checkpoint_if_cancelled()
-    return swallowed

@@ -9,7 +9,8 @@ from typing import Final, cast
 from anyio import CancelScope
 from fastapi.requests import HTTPConnection
 
-from heykit._closers import Closers, cleanup_scope
+from heykit._cancellation import cleanup_scope, may_be_cancelled
+from heykit._closers import Closers
 from heykit._instances import Instances, Overrides
 from heykit._keyed import hold
 from heykit._needs import Asks, Dependency, name_of, needs_of
@@ -204,13 +205,13 @@ async def resolved(plan: Plan, known: Known, instances: Instances, connection: H
 def closers_of(connection: HTTPConnection) -> tuple[Closers, Closers]:
     """Give what puts things on FastAPI's own stacks; raises as `stacks_of` does."""
     late, early = stacks_of(connection)
-    entered = cast("tuple[AsyncExitStack, CancelScope] | None", connection.scope.get(_CLEANUP_KEY))
+    entered = cast("tuple[AsyncExitStack, CancelScope | None] | None", connection.scope.get(_CLEANUP_KEY))
     if entered is not None and entered[0] is late:
         cleanup = entered[1]
     else:
         # FastAPI's own, where a generator of its came first: that one may hold scopes in which ours would be entered.
         cleanup = connection.scope.get("fastapi_async_cleanup_scopes", {}).get(late)
-        if cleanup is None:
+        if cleanup is None and may_be_cancelled():
             # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
             cleanup = late.enter_context(cleanup_scope())
         connection.scope[_CLEANUP_KEY] = (late, cleanup)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dis
 import functools
 import inspect
 import sys
@@ -11,8 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
-from types import FunctionType
-from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from anyio import to_thread
 from fastapi.concurrency import contextmanager_in_threadpool
@@ -150,16 +148,6 @@ def closes(dependency: Dependency) -> bool:
 def is_sync_generator(dependency: Dependency) -> bool:
     """Tell whether FastAPI runs a dependency function in a thread to its `yield`, and on from there."""
     return _is(inspect.isgeneratorfunction, dependency)
-
-
-_AWAIT: Final = frozenset({"GET_AWAITABLE", "GET_ANEXT", "SEND"})
-
-
-def never_waits(generate: Callable[..., AsyncIterator[object]] | None) -> bool:
-    """Tell whether an async generator function has no `await` in any form: then nothing can interrupt its closing."""
-    if not isinstance(generate, FunctionType) or not inspect.isasyncgenfunction(generate):
-        return False
-    return all(instruction.opname not in _AWAIT for instruction in dis.get_instructions(generate))
 
 
 def is_awaited(dependency: Dependency) -> bool:

@@ -176,7 +176,7 @@ def _on_function_stack(provider: Provider[object], own: str | None) -> Callable[
         _, early = closers_of(cast("HTTPConnection", connection))
         if provider.generate is not None:
             return await early.opened(provider.generate(**arguments))
-        return await provider.enter(arguments, early.stack)
+        return await provider.enter(arguments, early.entering())
 
     return on_function_stack
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from heykit._closers import Closers
 from heykit._needs import Dependency
-from heykit._provider import Enter, never_waits
+from heykit._provider import Enter
 
 Known: TypeAlias = MutableMapping[object, object]  # values by what gives them, the application's among them
 Take: TypeAlias = Callable[[Known], tuple[object, ...]]
@@ -49,14 +49,14 @@ class Step:
     generate: Callable[..., AsyncIterator[object]] | None  # or an async generator function that does
     early: bool
     closes: bool
-    waits: bool  # its closing may wait for something, and so be interrupted
+    shielded: bool  # its closing is not to be interrupted
 
     async def opened(self, arguments: tuple[object, ...], closers: Closers) -> object:
         """Open it with its arguments in the order of its sources; what closes it goes to the closers."""
         if self.generate is not None:
             return await closers.opened(self.generate(*arguments))
         named = {source.name: value for source, value in zip(self.sources, arguments, strict=True)}
-        return await self.enter(named, closers.stack if self.waits else closers.bare)
+        return await self.enter(named, closers.entering(shielded=self.shielded))
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,8 @@ class Plan:
         return any(step.closes for step in self.steps)
 
     @functools.cached_property
-    def waits(self) -> bool:
-        """Whether the closing of anything may wait, and so must be shielded."""
-        return any(step.waits for step in self.steps)
+    def shielded(self) -> bool:
+        return any(step.shielded for step in self.steps)
 
 
 def step_of(
@@ -101,7 +100,7 @@ def step_of(
     closes: bool = False,
     shielded: bool = True,
 ) -> Step:
-    """Make a step; where nothing can interrupt its closing, or `shielded` is False, it is not shielded."""
+    """Make a step; `shielded`: whether its closing, if it closes, is not to be interrupted."""
     return Step(
         key,
         sources,
@@ -111,7 +110,7 @@ def step_of(
         generate,
         early=early,
         closes=closes,
-        waits=closes and shielded and not never_waits(generate),
+        shielded=closes and shielded,
     )
 
 

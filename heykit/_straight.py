@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from starlette.requests import Request
 
-from heykit._closers import Closers, Running, cleanup_scope
+from heykit._cancellation import cleanup_scope, may_be_cancelled
+from heykit._closers import Closers
 from heykit._instances import Instances
 from heykit._plan import stacks_of
 from heykit._steps import CONNECTION, INSTANCES, Plan, Source, Step, taking
@@ -18,7 +19,7 @@ Parsed: TypeAlias = Mapping[str, Mapping[str, object]]  # what each parser gives
 Take: TypeAlias = "Callable[[Any], tuple[object, ...]]"
 
 _ABSENT: Final = object()
-_NOWHERE: Final = AsyncExitStack()  # of a plan that leaves nothing open
+_NOWHERE: Final = Closers(AsyncExitStack())  # of a plan that leaves nothing open
 
 
 class Row(NamedTuple):
@@ -61,8 +62,7 @@ class Straight:
             held = [instances.values.get(source.key, _ABSENT) for source in self.held]
             await self._run_slowly([*held, request, instances, *given, *self.blank], request, instances, values)
             return
-        late, early = stacks_of(request) if self.closes else (_NOWHERE, _NOWHERE)
-        cleanup = late.enter_context(cleanup_scope()) if self.shielded else None
+        late, early = self._closers(request)
         for place, take, call, generate, is_early, step, _ in self.rows:
             if call is not None:
                 known[place] = await call(*take(known))
@@ -72,24 +72,30 @@ class Straight:
                     known[place] = await anext(generator)
                 except StopAsyncIteration:
                     raise RuntimeError("generator didn't yield") from None
-                (early if is_early else late).push_async_exit(Running(generator, cleanup))
+                (early if is_early else late).keep(generator)
             else:
-                known[place] = await step.opened(take(known), Closers(early if is_early else late, cleanup))
+                known[place] = await step.opened(take(known), early if is_early else late)
         values.update(zip(self.names, self.take_results(known), strict=True))
+
+    def _closers(self, request: Request) -> tuple[Closers, Closers]:
+        if not self.closes:
+            return _NOWHERE, _NOWHERE
+        late, early = stacks_of(request)
+        cleanup = late.enter_context(cleanup_scope()) if self.shielded and may_be_cancelled() else None
+        return Closers(late, cleanup), Closers(early, cleanup)
 
     async def _run_slowly(
         self, known: list[object], request: Request, instances: Instances, values: dict[str, object]
     ) -> None:
         """What the application opens later, or cannot open, is asked for in its turn: FastAPI's order of errors."""
-        late, early = stacks_of(request) if self.closes else (_NOWHERE, _NOWHERE)
-        cleanup = late.enter_context(cleanup_scope()) if self.shielded else None
+        late, early = self._closers(request)
         for row in self.rows:
             await self._obtain(row.places, known, instances)
             arguments = row.take(known)
             if row.call is not None:
                 known[row.place] = await row.call(*arguments)
             else:
-                known[row.place] = await row.step.opened(arguments, Closers(early if row.early else late, cleanup))
+                known[row.place] = await row.step.opened(arguments, early if row.early else late)
         await self._obtain(self.results, known, instances)
         values.update(zip(self.names, self.take_results(known), strict=True))
 
@@ -119,7 +125,7 @@ def straight(plan: Plan, parsers: Mapping[str, Sequence[tuple[str, object]]]) ->
         take_results=taking(results),
         results=results,
         closes=plan.closes,
-        shielded=plan.waits,
+        shielded=plan.shielded,
     )
 
 

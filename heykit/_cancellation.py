@@ -17,12 +17,12 @@ from anyio import CancelScope
 _MOVED: Final = (AttributeError, ImportError, RuntimeError)  # what looking where anyio keeps nothing comes to
 
 
-def may_be_cancelled() -> bool:
-    """Tell whether anyio could cancel this task from outside: where no scope is around it, there is no shielding it."""
+def cleanup_scope() -> CancelScope | None:
+    """Make the scope that shields a request's clean-up, where anyio could cancel it: not outside all its scopes."""
     try:
-        return _innermost() is not None
+        return None if _innermost() is None else _scope_on_asyncio()()
     except _MOVED:
-        return True
+        return CancelScope()
 
 
 def may_be_pending() -> bool:
@@ -38,15 +38,6 @@ def may_be_pending() -> bool:
     except _MOVED:
         return True
     return False
-
-
-def cleanup_scope() -> CancelScope:
-    """Make the scope that shields a request's clean-up."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return CancelScope()
-    return _scope_on_asyncio()()
 
 
 def _innermost() -> Any:

@@ -75,9 +75,21 @@ class _Generators:
     ) -> bool | None:
         if error is not None:
             return await self._rest().__aexit__(kind, error, traceback)
+        cleanup = self._cleanup
         try:
             while self.running:
-                await self._finish(self.running.pop())
+                generator = self.running.pop()
+                before = cleanup is not None and cleanup.shield
+                if cleanup is not None:
+                    cleanup.shield = True  # a cancellation may be pending already
+                try:
+                    await anext(generator)
+                    await _stop(generator)
+                except StopAsyncIteration:
+                    pass
+                finally:
+                    if cleanup is not None:
+                        cleanup.shield = before
                 if may_be_pending():
                     await checkpoint_if_cancelled()  # what closes next must see it
         except BaseException:
@@ -85,27 +97,17 @@ class _Generators:
                 raise
         return False
 
-    async def _finish(self, generator: AsyncIterator[object]) -> None:
-        cleanup = self._cleanup
-        before = cleanup is not None and cleanup.shield
-        if cleanup is not None:
-            cleanup.shield = True  # a cancellation may be pending already
-        try:
-            await anext(generator)
-        except StopAsyncIteration:
-            return
-        finally:
-            if cleanup is not None:
-                cleanup.shield = before
-        await cast("AsyncGenerator[object]", generator).aclose()
-        raise RuntimeError("generator didn't stop")
-
     def _rest(self) -> AsyncExitStack:
         """How an error is thrown in, and which one comes out, is contextlib's affair."""
         rest = AsyncExitStack()
         for generator in self.running:
             rest.push_async_exit(_exit_of(_managed(generator), self._cleanup))
         return rest
+
+
+async def _stop(generator: AsyncIterator[object]) -> None:
+    await cast("AsyncGenerator[object]", generator).aclose()
+    raise RuntimeError("generator didn't stop")
 
 
 def _managed(generator: AsyncIterator[object]) -> AbstractAsyncContextManager[object, bool | None]:

@@ -9,7 +9,7 @@ from typing import Final, cast
 from anyio import CancelScope
 from fastapi.requests import HTTPConnection
 
-from heykit._cancellation import cleanup_scope, may_be_cancelled
+from heykit._cancellation import cleanup_scope
 from heykit._closers import Closers
 from heykit._instances import Instances, Overrides
 from heykit._keyed import hold
@@ -211,9 +211,9 @@ def closers_of(connection: HTTPConnection) -> tuple[Closers, Closers]:
     else:
         # FastAPI's own, where a generator of its came first: that one may hold scopes in which ours would be entered.
         cleanup = connection.scope.get("fastapi_async_cleanup_scopes", {}).get(late)
-        if cleanup is None and may_be_cancelled():
+        if cleanup is None and (cleanup := cleanup_scope()) is not None:
             # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
-            cleanup = late.enter_context(cleanup_scope())
+            late.enter_context(cleanup)
         connection.scope[_CLEANUP_KEY] = (late, cleanup)
     return Closers(late, cleanup), Closers(early, cleanup)
 

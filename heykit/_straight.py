@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from starlette.requests import Request
 
-from heykit._cancellation import cleanup_scope, may_be_cancelled
+from heykit._cancellation import cleanup_scope
 from heykit._closers import Closers
 from heykit._instances import Instances
 from heykit._plan import stacks_of
@@ -81,7 +81,9 @@ class Straight:
         if not self.closes:
             return _NOWHERE, _NOWHERE
         late, early = stacks_of(request)
-        cleanup = late.enter_context(cleanup_scope()) if self.shielded and may_be_cancelled() else None
+        cleanup = cleanup_scope() if self.shielded else None
+        if cleanup is not None:
+            late.enter_context(cleanup)
         return Closers(late, cleanup), Closers(early, cleanup)
 
     async def _run_slowly(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -32,16 +33,24 @@ async def outcome(app: FastAPI, case: Case, log: Log) -> Outcome:
     log.gated = case.cancelled in {"endpoint", "closing"}
     with anyio.fail_after(20):
         async with app.router.lifespan_context(app) as state:
-            with anyio.CancelScope() as request:
-                log.request = request
-                async with anyio.create_task_group() as tasks:
-                    if log.gated:
-                        tasks.start_soon(_cancel_at_the_gate, log, request)
-                    await _ask(app, case, dict(state or {}), messages, raised)
-                    tasks.cancel_scope.cancel()
-            if request.cancelled_caught:
-                raised.append("cancelled")
+            asking = _ask(app, case, dict(state or {}), messages, raised)
+            if case.cancelled == "never":  # in a task of its own, with no scope round it
+                await asyncio.create_task(asking)
+            else:
+                await _ask_and_cancel(asking, log, raised)
     return Outcome(tuple(messages), tuple(log), raised)
+
+
+async def _ask_and_cancel(asking: Coroutine[object, object, None], log: Log, raised: list[str]) -> None:
+    with anyio.CancelScope() as request:
+        log.request = request
+        async with anyio.create_task_group() as tasks:
+            if log.gated:
+                tasks.start_soon(_cancel_at_the_gate, log, request)
+            await asking
+            tasks.cancel_scope.cancel()
+    if request.cancelled_caught:
+        raised.append("cancelled")
 
 
 async def _cancel_at_the_gate(log: Log, request: anyio.CancelScope) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import anyio
 import anyio.lowlevel
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heykit import _cancellation
-from heykit._cancellation import cleanup_scope, may_be_cancelled, may_be_pending
+from heykit._cancellation import cleanup_scope, may_be_pending
 
 Kind = tuple[bool, bool]  # cancelled, shielded
 
@@ -46,48 +45,41 @@ def test_a_pending_cancellation_is_seen_where_a_checkpoint_would_raise_it(kinds:
     assert seen is real
 
 
-async def test_outside_every_scope_nothing_can_cancel() -> None:
-    found: list[bool] = []
+async def test_outside_every_scope_nothing_can_cancel_and_nothing_need_be_shielded() -> None:
+    shields: list[bool] = []
 
     async def asks() -> None:
-        found.append(may_be_cancelled())
+        shields.append(cleanup_scope() is not None)
 
     await asyncio.get_running_loop().create_task(asks())
     with anyio.CancelScope():
         await asks()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(asks)
-    assert found == [False, True, True]
+    assert shields == [False, True, True]
 
 
-@pytest.mark.parametrize("ask", [may_be_cancelled, may_be_pending])
-async def test_where_anyio_keeps_its_scopes_elsewhere_it_is_asked_itself(
-    ask: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_where_anyio_keeps_its_scopes_elsewhere_it_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     def moved() -> None:
         raise AttributeError("_task_states")
 
-    async with anyio.create_task_group():
-        assert ask() is (ask is may_be_cancelled)
-        monkeypatch.setattr(_cancellation, "_states", moved)
-        assert ask()
+    async def asks() -> tuple[bool, bool]:
+        return cleanup_scope() is not None, may_be_pending()
 
-
-def test_without_an_event_loop_anyio_is_asked_itself() -> None:
-    found: list[bool] = []
-    thread = threading.Thread(target=lambda: found.extend([may_be_cancelled(), may_be_pending()]))
-    thread.start()
-    thread.join()
-    assert found == [True, True]
+    assert await asyncio.get_running_loop().create_task(asks()) == (False, False)
+    monkeypatch.setattr(_cancellation, "_states", moved)
+    assert await asyncio.get_running_loop().create_task(asks()) == (True, True)
 
 
 async def test_the_scope_that_shields_is_one_of_anyios() -> None:
-    with anyio.move_on_after(0.01) as outer, cleanup_scope() as scope:
+    with anyio.move_on_after(0.01) as outer:
+        scope = cleanup_scope()
         assert isinstance(scope, type(anyio.CancelScope()))
-        scope.shield = True
-        await anyio.sleep(0.02)
-        scope.shield = False
-        assert outer.cancel_called
-        await anyio.lowlevel.checkpoint()
-        raise AssertionError("it is cancelled once it is shielded no longer")
+        with scope:
+            scope.shield = True
+            await anyio.sleep(0.02)
+            scope.shield = False
+            assert outer.cancel_called
+            await anyio.lowlevel.checkpoint()
+            raise AssertionError("it is cancelled once it is shielded no longer")
     assert outer.cancelled_caught

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heykit._closers import Closers
 
@@ -152,6 +155,39 @@ async def test_whatever_it_does_the_outcome_is_the_same(
     assert await outcome(True, factory, one, shielded=shielded) == await outcome(
         False, factory, other, shielded=shielded
     )
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(FACTORIES), st.booleans()), min_size=2, max_size=4),
+    st.sampled_from([None, KeyError, SystemExit]),
+    st.booleans(),
+)
+def test_several_close_as_they_would_one_by_one(
+    several: list[tuple[Factory, bool]], body: type[BaseException] | None, shielded: bool
+) -> None:
+    """Same values, same clean-up in the same order, same errors; also with context managers among them."""
+
+    async def run(*, bare: bool) -> tuple[list[object], list[str], list[str]]:
+        log: list[str] = []
+        values: list[object] = []
+        raised: BaseException | None = None
+        try:
+            async with AsyncExitStack() as stack:
+                closers = Closers(stack, stack.enter_context(anyio.CancelScope()) if shielded else None)
+                for factory, as_manager in several:
+                    log.append(factory.__name__)
+                    if as_manager or not bare:
+                        into = closers.entering() if bare else stack
+                        values.append(await into.enter_async_context(asynccontextmanager(factory)(log)))
+                    else:
+                        values.append(await closers.opened(factory(log)))
+                if body is not None:
+                    raise body("body")  # noqa: TRY301 - as a block raises
+        except BaseException as error:  # noqa: BLE001 - it is compared
+            raised = error
+        return values, log, told(raised)
+
+    assert anyio.run(functools.partial(run, bare=True)) == anyio.run(functools.partial(run, bare=False))
 
 
 async def test_a_cancellation_reaches_what_waits_in_its_clean_up_where_nothing_shields_it() -> None:

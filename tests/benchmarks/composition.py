@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import itertools
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -32,13 +33,9 @@ CONTENDERS: Mapping[str, Contender] = {
     OVERRIDDEN: graphs.overridden,
 }
 PEERS: Mapping[str, Contender] = {WIREUP: graphs.wireup, "dishka": graphs.dishka}
-# A generator that awaits something after its `yield` must be shielded from an outer cancellation; another need not be.
-GRAPHS: Mapping[str, Graph] = {
-    "small": graphs.service(3, 3),
-    "small, its clean-up awaits": graphs.service(3, 3, waits=True),
-    "large": graphs.service(20, 10),
-    "large, its clean-up awaits": graphs.service(20, 10, waits=True),
-}
+GRAPHS: Mapping[str, Graph] = {"small": graphs.service(3, 3), "large": graphs.service(20, 10)}
+# From where nothing could cancel a request its clean-up need not be shielded; behind some middleware something can.
+WITHIN: Mapping[str, bool] = {"": False, ", within a scope that could cancel it": True}
 MANY_PATHS = 1000  # FastAPI visits each of them in every request
 
 
@@ -71,10 +68,10 @@ def main() -> None:
         sys.exit(f"--peers needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     contenders = {**CONTENDERS, **(PEERS if options.peers else {})}
     wanted = {HAND, FLAT, *(options.only or contenders)}
-    for size, graph in GRAPHS.items():
+    for (size, graph), (where, within) in itertools.product(GRAPHS.items(), WITHIN.items()):
         chosen = {name: write for name, write in contenders.items() if name in wanted and _is_payable(name, graph)}
-        measured = asyncio.run(_measured(graph, chosen, options.rounds, options.requests))
-        _report(size, graph, measured, options)
+        measured = asyncio.run(_measured(graph, chosen, options, within=within))
+        _report(f"{size} graph{where}", graph, measured, options)
 
 
 def _options() -> argparse.Namespace:
@@ -91,19 +88,21 @@ def _is_payable(name: str, graph: Graph) -> bool:
     return name != CHAINED or graph.paths <= MANY_PATHS
 
 
-async def _measured(graph: Graph, contenders: Mapping[str, Contender], rounds: int, requests: int) -> Measured:
+async def _measured(
+    graph: Graph, contenders: Mapping[str, Contender], options: argparse.Namespace, *, within: bool
+) -> Measured:
     async with AsyncExitStack() as stack:
         running = {}
         for name, write in contenders.items():
             module = graphs.run(write(graph), name)
-            running[name] = await stack.enter_async_context(served(module.build()))
+            running[name] = await stack.enter_async_context(served(module.build(), within=within))
             await require_right(module, running[name], graph.generators)
-        return await interleaved(running, rounds, requests)
+        return await interleaved(running, options.rounds, options.requests)
 
 
 def _report(size: str, graph: Graph, measured: Measured, options: argparse.Namespace) -> None:
     lived = f"{len(graph.living('application'))} application + {len(graph.living('request'))} request nodes"
-    say(f"{size} graph: {lived}, {graph.generators} of them an async generator (a request node)")
+    say(f"{size}: {lived}, {graph.generators} of them an async generator (a request node)")
     say(f"microseconds of processor time a request: median [quartiles], {options.rounds} rounds of {options.requests}")
     say(f"{'':42}{'a request':26}above hand-written")
     for name, figures in measured.items():

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import anyio
 from fastapi import FastAPI
 from starlette.types import Message, Scope, Send
 
@@ -25,10 +26,11 @@ WARM_UP = 3  # rounds that are not counted
 
 @dataclass(frozen=True)
 class Served:
-    """An application whose lifespan runs."""
+    """An application whose lifespan runs; `within`: its requests run in a scope that could cancel them."""
 
     app: FastAPI
     state: Mapping[str, object]
+    within: bool = False
 
     async def ask(self, path: str = "/") -> tuple[int, object]:
         """Ask once; give the status and the body."""
@@ -37,21 +39,29 @@ class Served:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        await asyncio.create_task(_asking(self.app, http_scope(path, state=self.state), send))
+        await asyncio.create_task(self._asked(http_scope(path, state=self.state), send))
         return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent))
 
     async def drive(self, requests: int, path: str = "/") -> float:
         """Ask many times; give microseconds of processor time a request."""
         started = time.process_time()
         for _ in range(requests):
-            await asyncio.create_task(_asking(self.app, http_scope(path, state=self.state), _send))
+            await asyncio.create_task(self._asked(http_scope(path, state=self.state), _send))
         return (time.process_time() - started) / requests * 1e6
+
+    async def _asked(self, scope: Scope, send: Send) -> None:
+        """A server has a task for each request, and no scope of anyio's round it; some middleware does."""
+        if self.within:
+            with anyio.CancelScope():
+                await self.app(scope, _receive, send)
+        else:
+            await self.app(scope, _receive, send)
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncGenerator[Served]:
+async def served(app: FastAPI, *, within: bool = False) -> AsyncGenerator[Served]:
     async with app.router.lifespan_context(app) as state:
-        yield Served(app, state or {})
+        yield Served(app, state or {}, within)
 
 
 async def require_right(module: Module, on: Served, generators: int) -> None:
@@ -116,11 +126,6 @@ def say(line: str = "") -> None:
 def _rotated(names: list[str], by: int) -> Iterator[str]:
     yield from names[by % len(names) :]
     yield from names[: by % len(names)]
-
-
-async def _asking(app: FastAPI, scope: Scope, send: Send) -> None:
-    """A server has a task for each request, and no scope of anyio's round it."""
-    await app(scope, _receive, send)
 
 
 async def _receive() -> Message:

@@ -28,7 +28,6 @@ class Node:
     lives: Lives
     form: Form = "coroutine"
     needs: tuple[str, ...] = ()
-    waits: bool = False  # whether there is an `await` in what a generator does after its `yield`
 
     @property
     def type(self) -> str:
@@ -61,7 +60,7 @@ class Graph:
         return visits[self.root.name]
 
 
-def service(application: int, request: int, *, waits: bool = False) -> Graph:
+def service(application: int, request: int) -> Graph:
     """Application things on those before them; a chain of request things on some of these, the first a generator."""
     things = [Node(f"a{i}", "application", needs=_two_before("a", i)) for i in range(application)]
     share = application // request
@@ -69,7 +68,7 @@ def service(application: int, request: int, *, waits: bool = False) -> Graph:
         Node(f"r{i}", "request", needs=(*_names("r", range(max(0, i - 1), i)), *_names("a", _share(i, share))))
         for i in range(request)
     ]
-    return Graph((*things, replace(chain[0], form="generator", waits=waits), *chain[1:]))
+    return Graph((*things, replace(chain[0], form="generator"), *chain[1:]))
 
 
 def diamonds(count: int, form: Form = "coroutine") -> Graph:
@@ -281,8 +280,7 @@ def _factory(node: Node, parameter: Callable[[str], str]) -> str:
     parameters = ", ".join(map(parameter, node.needs))
     if node.form == "coroutine":
         return f"async def {node.name}({parameters}) -> {node.type}:\n    return {_value(node)}"
-    wait = "await nothing()\n" if node.waits else ""
-    body = indent(f"global closed\nyield {_value(node)}\n{wait}closed += 1", "    ")
+    body = indent(f"global closed\nyield {_value(node)}\nawait nothing()\nclosed += 1", "    ")
     return f"async def {node.name}({parameters}) -> AsyncIterator[{node.type}]:\n{body}"
 
 

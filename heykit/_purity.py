@@ -19,10 +19,10 @@ def is_pure(field: FieldInfo) -> bool:
         return False
     kind = cast("Any", field.annotation)
     try:
-        adapter = TypeAdapter(Annotated[kind, *field.metadata] if field.metadata else kind)
+        schema = TypeAdapter(Annotated[kind, *field.metadata] if field.metadata else kind).core_schema
+        return not _runs_code(schema)
     except (PydanticUserError, TypeError, NameError):  # a name only type checkers know, too
         return False
-    return not _runs_code(adapter.core_schema)
 
 
 def _runs_code(schema: object) -> bool:

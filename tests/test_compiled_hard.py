@@ -220,6 +220,18 @@ def test_the_compiled_form_of_fastapis_own_route_is_there() -> None:
     assert compiled(APIRoute) is CompiledRoute
 
 
+def test_a_route_with_an_annotation_nobody_can_evaluate_is_named_too() -> None:
+    async def local() -> int:
+        return 1
+
+    router = APIRouter(route_class=CompiledRoute)
+
+    @router.get("/")
+    async def get(known_here: Annotated[int, Depends(local)], x: str = provided(plain)) -> None: ...
+
+    assert uncompiled(app_of(router)) == {"/": "FastAPI must resolve get, whose known_here is validated by code"}
+
+
 Declare = Callable[[Callable[..., AsyncGenerator[str]]], Provider[str]]
 
 

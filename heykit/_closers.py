@@ -76,6 +76,7 @@ class _Generators:
         if error is not None:
             return await self._rest().__aexit__(kind, error, traceback)
         cleanup = self._cleanup
+        failed: BaseException | None = None
         try:
             while self.running:
                 generator = self.running.pop()
@@ -92,10 +93,19 @@ class _Generators:
                         cleanup.shield = before
                 if may_be_pending():
                     await checkpoint_if_cancelled()  # what closes next must see it
-        except BaseException:
-            async with self._rest():
-                raise
+        except BaseException as raised:  # noqa: BLE001 - raised again below, unless what closes next swallows it
+            failed = raised
+        if failed is not None:  # outside that handler, lest it become the context of what is raised next
+            await self._fail(failed)
         return False
+
+    async def _fail(self, error: BaseException) -> None:
+        if not await self._rest().__aexit__(type(error), error, error.__traceback__):
+            context = error.__context__
+            try:
+                raise error
+            finally:
+                error.__context__ = context  # which `raise` replaces
 
     def _rest(self) -> AsyncExitStack:
         """How an error is thrown in, and which one comes out, is contextlib's affair."""

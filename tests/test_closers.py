@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heykit._closers import Closers
@@ -157,6 +157,8 @@ async def test_whatever_it_does_the_outcome_is_the_same(
     )
 
 
+@example([(with_tasks, False), (with_tasks, False), (twice, False)], None, False)
+@example([(stopping, False), (swallowing, True)], KeyError, False)
 @given(
     st.lists(st.tuples(st.sampled_from(FACTORIES), st.booleans()), min_size=2, max_size=4),
     st.sampled_from([None, KeyError, SystemExit]),

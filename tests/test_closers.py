@@ -37,20 +37,14 @@ async def never(log: list[str]) -> AsyncGenerator[str]:
 
 
 async def twice(log: list[str]) -> AsyncGenerator[str]:
-    try:
-        yield "value"
-        yield "again"
-    finally:
-        log.append("close")
+    yield "value"
+    yield "again"
 
 
 async def twice_after_waiting(log: list[str]) -> AsyncGenerator[str]:
-    try:
-        yield "value"
-        await anyio.lowlevel.checkpoint()
-        yield "again"
-    finally:
-        log.append("close")
+    yield "value"
+    await anyio.lowlevel.checkpoint()
+    yield "again"
 
 
 async def before(log: list[str]) -> AsyncGenerator[str]:
@@ -190,6 +184,23 @@ def test_several_close_as_they_would_one_by_one(
         return values, log, told(raised)
 
     assert anyio.run(functools.partial(run, bare=True)) == anyio.run(functools.partial(run, bare=False))
+
+
+async def test_one_that_yields_twice_is_closed_at_once() -> None:
+    """So does contextlib since Python 3.11.4; before, the garbage collector did."""
+    log: list[str] = []
+
+    async def twice_and_closed() -> AsyncGenerator[str]:
+        try:
+            yield "value"
+            yield "again"
+        finally:
+            log.append("close")
+
+    with pytest.raises(RuntimeError, match="didn't stop"):
+        async with AsyncExitStack() as stack:
+            await Closers(stack).opened(twice_and_closed())
+    assert log == ["close"]
 
 
 async def test_a_cancellation_reaches_what_waits_in_its_clean_up_where_nothing_shields_it() -> None:

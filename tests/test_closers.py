@@ -187,7 +187,7 @@ def test_several_close_as_they_would_one_by_one(
 
 
 async def test_one_that_yields_twice_is_closed_at_once() -> None:
-    """So does contextlib since Python 3.11.4; before, the garbage collector did."""
+    """So does contextlib in later versions of Python 3.11; in earlier ones the garbage collector did."""
     log: list[str] = []
 
     async def twice_and_closed() -> AsyncGenerator[str]:

@@ -19,7 +19,8 @@ from tests.benchmarks import graphs
 from tests.benchmarks.driving import Measured, interleaved, over, ratio, require_right, say, served, spread, verdict
 from tests.benchmarks.graphs import Contender, Graph
 
-HAND, FLAT, CHAINED, WIREUP = "hand-written", "fastapi flat", "fastapi chained", "wireup"
+HAND, FLAT, CHAINED = "hand-written", "fastapi flat", "fastapi chained"
+WIREUP, WIREUP_ROUTE = "wireup", "wireup on its own route class"
 PROVIDERS, FUNCTIONS = "heykit providers", "heykit application only"
 COMPILED, OVERRIDDEN = "heykit compiled", "heykit compiled, one unrelated override"
 
@@ -32,7 +33,7 @@ CONTENDERS: Mapping[str, Contender] = {
     COMPILED: graphs.compiled,
     OVERRIDDEN: graphs.overridden,
 }
-PEERS: Mapping[str, Contender] = {WIREUP: graphs.wireup, "dishka": graphs.dishka}
+PEERS: Mapping[str, Contender] = {WIREUP: graphs.wireup, WIREUP_ROUTE: graphs.wireup_route, "dishka": graphs.dishka}
 GRAPHS: Mapping[str, Graph] = {"small": graphs.service(3, 3), "large": graphs.service(20, 10)}
 # From where nothing could cancel a request its clean-up need not be shielded; behind some middleware something can.
 WITHIN: Mapping[str, bool] = {"": False, ", within a scope that could cancel it": True}
@@ -56,6 +57,7 @@ class Bar:
 BARS = (
     Bar(COMPILED, FLAT, 0.22, 0.06),
     Bar(COMPILED, WIREUP, 0.75, 0.65),
+    Bar(COMPILED, WIREUP_ROUTE, 0.75, 0.65),
     Bar(PROVIDERS, FLAT, 0.60, 0.15),
     Bar(FUNCTIONS, FLAT, 1.0, 1.0),
     Bar(OVERRIDDEN, COMPILED, 1.5, 1.5, above_hand_written=False),
@@ -64,7 +66,7 @@ BARS = (
 
 def main() -> None:
     options = _options()
-    if options.peers and (missing := [name for name in PEERS if importlib.util.find_spec(name) is None]):
+    if options.peers and (missing := [name for name in ("wireup", "dishka") if importlib.util.find_spec(name) is None]):
         sys.exit(f"--peers needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     contenders = {**CONTENDERS, **(PEERS if options.peers else {})}
     wanted = {HAND, FLAT, *(options.only or contenders)}

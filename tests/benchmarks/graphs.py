@@ -185,13 +185,23 @@ def plain_functions(graph: Graph) -> str:
 
 
 def wireup(graph: Graph) -> str:
+    """On FastAPI's own route, as its integration has it."""
+    return _wireup(graph, "APIRoute")
+
+
+def wireup_route(graph: Graph) -> str:
+    """On the route class it has for speed."""
+    return _wireup(graph, "WireupRoute")
+
+
+def _wireup(graph: Graph, route: str) -> str:
     factories = [
         f'@injectable(lifetime="{"singleton" if node.lives == "application" else "scoped"}")\n{_factory(node, _typed)}'
         for node in graph.nodes
     ]
     container = f"setup(create_async_container(injectables=[{_list(graph)}]), app)"
     endpoint = _endpoint(f"root: Injected[{graph.root.type}]", "return root.weight")
-    return _module(graph, [_WIREUP, *factories], endpoint, route="WireupRoute", after=[container])
+    return _module(graph, [_WIREUP, *factories], endpoint, route=route, after=[container])
 
 
 def dishka(graph: Graph) -> str:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 
 class HeykitError(Exception):
-    """The parent of every error heykit raises on purpose."""
+    """The parent of every error heykit raises on purpose.
+
+    `had_no_effect`: the call that failed with it certainly changed nothing, and so may be made again.
+    """
 
     code: str = "heykit.error"
     status: int = 500
+    had_no_effect: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,9 @@ class Unavailable(HeykitError):
     code = "unavailable"
     status = 503
 
-    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+    def __init__(self, message: str, *, retry_after: float = 1.0, had_no_effect: bool = False) -> None:
         self.retry_after = retry_after
+        self.had_no_effect = had_no_effect
         super().__init__(message)
 
 

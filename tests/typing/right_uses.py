@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import assert_type
@@ -12,7 +13,7 @@ from heykit import lifespan_with, opened, provided, request_scope, scope
 from heykit.cache import Cache, Cached, cached, memory_cache
 from heykit.config import Loaded, explain, load, mapping
 from heykit.database import Database, Row, Transaction, connect
-from heykit.resilience import Retry
+from heykit.resilience import Breaker, Bulkhead, Retry, breaker, bulkhead, retry, with_fallback
 from heykit.scope import Provider
 
 
@@ -114,3 +115,21 @@ async def works(app: FastAPI) -> None:
     async with request_scope(app) as get:
         assert_type(await get(number), int)
         assert_type(await get(transaction), Transaction)
+
+
+class Rates:
+    @retry(Retry(attempts=2), idempotent=True)
+    @breaker(Breaker())
+    @bulkhead(Bulkhead(at_once=2))
+    async def rate(self, currency: str, *, day: int = 0) -> float:
+        return 1.0
+
+
+async def last_known(currency: str, *, day: int = 0) -> float:
+    return 0.9
+
+
+async def resilient(rates: Rates) -> None:
+    assert_type(await rates.rate("EUR", day=1), float)
+    assert_type(await with_fallback(rates.rate, last_known, on=(OSError,))("EUR"), float)
+    asyncio.create_task(rates.rate("EUR")).cancel()

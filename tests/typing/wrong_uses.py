@@ -8,6 +8,7 @@ import heykit
 from heykit import lifespan_with, opened, provided, scope
 from heykit.cache import Cache, cached
 from heykit.database import Database, Transaction
+from heykit.resilience import Retry, retry
 from tests.typing.right_uses import database, number, numbers, transaction
 
 
@@ -57,3 +58,12 @@ async def wrong(cache: Cache[int]) -> None:
     opened(double)  # type: ignore[arg-type]
     lifespan_with(double)  # type: ignore[arg-type]
     heykit.liefspan  # type: ignore[attr-defined]  # noqa: B018
+
+    @retry(Retry(), idempotent=True)
+    async def rate(currency: str) -> float:
+        return 1.0
+
+    await rate(1)  # type: ignore[arg-type]
+    await rate("EUR", day=1)  # type: ignore[call-arg]
+    rate("EUR")  # type: ignore[unused-coroutine]
+    retry(Retry())(len)  # type: ignore[arg-type]

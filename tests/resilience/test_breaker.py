@@ -1,0 +1,225 @@
+"""A breaker: what keeps failing is left alone for a while."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heykit.errors import IntegrityError, Unavailable
+from heykit.resilience import Breaker, breaker
+from tests.resilience.clocks import Clock
+
+Call = Callable[[Exception | None], Awaitable[str]]
+
+
+class Peer:
+    """Answers, or fails with what it is given."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, error: Exception | None) -> str:
+        self.calls += 1
+        if error is not None:
+            raise error
+        return "answer"
+
+
+async def fail(call: Call, times: int = 1, error: Exception | None = None) -> None:
+    for _ in range(times):
+        with pytest.raises(OSError if error is None else type(error)):
+            await call(error or OSError())
+
+
+async def test_after_so_many_failures_in_a_row_nothing_is_called_until_the_cooldown_is_over() -> None:
+    clock, peer = Clock(), Peer()
+    call = breaker(Breaker(failures=3, cooldown=5), clock=clock)(peer)
+    await fail(call, 2)
+    assert await call(None) == "answer"  # they were not in a row
+    await fail(call, 3)
+    clock.now += 2
+    with pytest.raises(Unavailable, match=r"is away, and not asked for 3\.0 s more") as refused:
+        await call(None)
+    assert refused.value.retry_after == 3
+    assert refused.value.had_no_effect
+    assert peer.calls == 6
+    clock.now += 3
+    assert await call(None) == "answer"
+    assert await call(None) == "answer"
+
+
+async def test_a_probe_that_fails_opens_it_for_another_cooldown() -> None:
+    clock, peer = Clock(), Peer()
+    call = breaker(Breaker(failures=2, cooldown=5), clock=clock)(peer)
+    await fail(call, 2)
+    clock.now += 5
+    await fail(call)
+    with pytest.raises(Unavailable):
+        await call(None)
+    assert peer.calls == 3
+
+
+async def test_of_fifty_that_wait_one_is_the_probe() -> None:
+    clock, gate, calls = Clock(), anyio.Event(), 0
+    refused: list[float] = []
+
+    @breaker(Breaker(failures=1, cooldown=5), clock=clock)
+    async def call(error: Exception | None) -> str:
+        nonlocal calls
+        calls += 1
+        if error is not None:
+            raise error
+        await gate.wait()
+        return "answer"
+
+    async def ask() -> None:
+        try:
+            await call(None)
+        except Unavailable as error:
+            refused.append(error.retry_after)
+
+    await fail(call)
+    clock.now += 5
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        assert len(refused) == 49
+        gate.set()
+    assert calls == 2
+    assert await call(None) == "answer"
+
+
+async def test_a_cancelled_call_is_no_failure() -> None:
+    async def hang(_: None) -> None:
+        await anyio.sleep_forever()
+
+    call = breaker(Breaker(failures=1))(hang)
+    for _ in range(3):
+        with anyio.move_on_after(0.001) as limit:
+            await call(None)
+        assert limit.cancelled_caught
+
+
+async def test_after_a_cancelled_probe_the_next_call_is_the_probe() -> None:
+    clock, hangs = Clock(), True
+
+    @breaker(Breaker(failures=1, cooldown=5), clock=clock)
+    async def call(error: Exception | None) -> str:
+        if error is not None:
+            raise error
+        if hangs:
+            await anyio.sleep_forever()
+        return "answer"
+
+    await fail(call)
+    clock.now += 5
+    with anyio.move_on_after(0.001):
+        await call(None)
+    hangs = False
+    assert await call(None) == "answer"
+
+
+async def test_what_a_call_of_an_earlier_turn_says_no_longer_counts() -> None:
+    clock, slow = Clock(), anyio.Event()
+
+    @breaker(Breaker(failures=1, cooldown=5), clock=clock)
+    async def call(error: Exception | None) -> str:
+        if error is None:
+            await slow.wait()
+            return "late answer"
+        raise error
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call, None)
+        await anyio.wait_all_tasks_blocked()
+        await fail(call)
+        slow.set()
+    with pytest.raises(Unavailable):
+        await call(None)
+
+
+async def test_the_callers_own_fault_says_that_the_peer_is_well() -> None:
+    peer = Peer()
+    call = breaker(Breaker(failures=2))(peer)
+    await fail(call, 1)
+    await fail(call, 5, IntegrityError("there is one already"))
+    await fail(call, 1)
+    assert await call(None) == "answer"
+
+
+async def test_what_counts_may_be_named() -> None:
+    call = breaker(Breaker(failures=1, on=(OSError,)))(Peer())
+    await fail(call, 3, ValueError("not the peer"))
+    await fail(call)
+    with pytest.raises(Unavailable):
+        await call(None)
+
+
+async def test_it_is_said_once_that_it_opens_and_once_that_it_closes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    clock = Clock()
+
+    @breaker(Breaker(failures=2, cooldown=5), clock=clock)
+    async def rate(error: Exception | None) -> str:
+        if error is not None:
+            raise error
+        return "answer"
+
+    await fail(rate, 2)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await rate(None)
+    clock.now += 5
+    await rate(None)
+    await rate(None)
+    name = rate.__qualname__
+    assert caplog.messages == [f"{name} is not called for 5 s: it failed 2 times", f"{name} is called again"]
+
+
+@given(st.lists(st.sampled_from(["answers", "fails", "second"]), max_size=60), st.integers(1, 4))
+async def test_one_after_another_it_does_what_the_model_does(steps: list[str], failures: int) -> None:
+    """The model: closed with a count, or open until a time."""
+    clock, peer = Clock(), Peer()
+    call = breaker(Breaker(failures=failures, cooldown=3), clock=clock)(peer)
+    count, until = 0, -math.inf
+    for step in steps:
+        if step == "second":
+            clock.now += 1
+            continue
+        before = peer.calls
+        try:
+            await call(OSError() if step == "fails" else None)
+        except Unavailable:
+            assert clock.now < until
+            assert peer.calls == before
+            continue
+        except OSError:
+            pass
+        assert clock.now >= until
+        assert peer.calls == before + 1
+        count = count + 1 if step == "fails" else 0
+        if count >= failures:
+            until = clock.now + 3
+
+
+@pytest.mark.parametrize("wrong", [{"failures": 0}, {"cooldown": 0.0}, {"cooldown": math.nan}])
+def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="a Breaker allows 1 failure or more"):
+        Breaker(**wrong)  # type: ignore[arg-type]
+
+
+async def test_it_keeps_name_and_signature() -> None:
+    @breaker(Breaker())
+    async def rate(currency: str, *, on: int = 1) -> float:
+        return len(currency) / on
+
+    assert rate.__name__ == "rate"
+    assert [*inspect.signature(rate).parameters] == ["currency", "on"]
+    assert await rate("EUR") == 3

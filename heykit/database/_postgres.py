@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+from typing import TypeVar
 
 import asyncpg
 
@@ -12,12 +14,16 @@ from heykit.database._database import Lane, NextBatch, OpenDatabase
 from heykit.database._finish import Call, finish
 from heykit.database._postgres_errors import connecting_failed, server_of, translated
 from heykit.database._postgres_pool import Limits, Pool
+from heykit.database._postgres_traces import leaves_traces
 from heykit.database._rows import Table
 from heykit.database._values import plain
 from heykit.database.protocol import Database
 from heykit.errors import DatabaseError, HeykitError, TimedOut, Unavailable
 
+T = TypeVar("T")
+
 _BATCH = 256  # rows
+_OVER = "this block is over: ask the database, or open another"
 _CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 
 
@@ -41,10 +47,14 @@ async def open_postgres(
 
 
 class _Session:
-    """One connection, asked by one task at a time: asyncpg refuses a second statement while one is under way."""
+    """One connection, asked by one task at a time: asyncpg refuses a second statement while one is under way.
+
+    `traces`: whether a statement may have left something in it for whoever comes next.
+    """
 
     def __init__(self, connection: asyncpg.Connection, server: str) -> None:
         self.connection = connection
+        self.traces = False
         self._server = server
         self._turn = asyncio.Lock()
         self.savepoints = 0
@@ -54,17 +64,15 @@ class _Session:
         return not self.connection.is_closed() and self.connection.is_in_transaction()
 
     @asynccontextmanager
-    async def asked(self) -> AsyncGenerator[asyncpg.Connection]:
+    async def asked(self, *, traces: bool = False) -> AsyncGenerator[asyncpg.Connection]:
         """Lend the connection for one statement."""
         if self.over:
-            raise DatabaseError("this block is over: ask the database, or open another")
+            raise DatabaseError(_OVER)
         async with self._translating() as connection:
             before = self.in_transaction()
+            self.traces = self.traces or traces
             yield connection
-            if before != self.in_transaction():
-                raise DatabaseError(
-                    "BEGIN, COMMIT and ROLLBACK are not statements here: use `async with transaction()`"
-                )
+            _require(before == self.in_transaction())
 
     async def control(self, sql: str) -> str:
         """Run a statement that begins or ends a transaction."""
@@ -84,6 +92,7 @@ class _Session:
 class _Postgres:
     def __init__(self, url: str, limits: Limits, command_timeout: float) -> None:
         self.command_timeout = command_timeout
+        self.leaves_traces = lru_cache(maxsize=512)(leaves_traces)
         self._server = server_of(url)
         self._retry_attempts = limits.retry_attempts
 
@@ -133,10 +142,31 @@ class _Postgres:
     async def give_back(self, session: _Session, error: BaseException | None = None) -> None:
         """Return a session's connection; after a cancellation or a lost answer nobody waits until it is clean."""
         session.over = True
-        if error is None or (isinstance(error, Exception) and not isinstance(error, Unavailable)):
-            await self.pool.release(session.connection)
+        connection = session.connection
+        if not session.traces and not connection.is_closed() and not connection.is_in_transaction() and error is None:
+            self.pool.take_back(connection)
+        elif error is None or (isinstance(error, Exception) and not isinstance(error, Unavailable)):
+            await self.pool.release(connection)
         else:
-            self.pool.release_later(session.connection)
+            self.pool.release_later(connection)
+
+    async def once(self, sql: str, ask: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Run one statement on a connection of its own: the usual case, at the least cost."""
+        connection = self.pool.taken() or await self.pool.acquire()
+        try:
+            answer = await ask(connection)
+            _require(not connection.is_in_transaction())
+        except BaseException as error:
+            known = translated(error, self._server) if isinstance(error, Exception) else error
+            await self.give_back(_Session(connection, self._server), known)
+            if known is error:
+                raise
+            raise known from None  # the driver's own text, which a traceback would show, holds values
+        if self.leaves_traces(sql):
+            await self.pool.release(connection)
+        else:
+            self.pool.take_back(connection)
+        return answer
 
     async def ping(self) -> None:
         async with self.session() as session:
@@ -157,27 +187,24 @@ class _PostgresLane:
 
     async def rows(self, sql: str, args: Sequence[object], *, first: bool = False) -> Table:
         values = plain(args)
-        async with self._asked() as connection:
-            if first:
-                record = await connection.fetchrow(sql, *values)
-                return _table([] if record is None else [record])
-            return _table(await connection.fetch(sql, *values))
+        if first:
+            record = await self._asked(sql, lambda connection: connection.fetchrow(sql, *values))
+            return _table([] if record is None else [record])
+        return _table(await self._asked(sql, lambda connection: connection.fetch(sql, *values)))
 
     async def execute(self, sql: str, args: Sequence[object]) -> int:
         values = plain(args)
-        async with self._asked() as connection:
-            return _changed(await connection.execute(sql, *values))
+        return _changed(await self._asked(sql, lambda connection: connection.execute(sql, *values)))
 
     async def execute_many(self, sql: str, rows: list[Sequence[object]]) -> None:
         values = [plain(row) for row in rows]
-        async with self._asked() as connection:
-            await connection.executemany(sql, values)
+        await self._asked(sql, lambda connection: connection.executemany(sql, values))
 
     @asynccontextmanager
     async def batches(self, sql: str, args: Sequence[object]) -> AsyncGenerator[NextBatch]:
         values = plain(args)
         async with self._reading() as session:
-            async with session.asked() as connection:
+            async with session.asked(traces=self._engine.leaves_traces(sql)) as connection:
                 cursor = await connection.cursor(sql, *values, timeout=self._engine.command_timeout)
 
             async def next_batch() -> Table:
@@ -230,15 +257,12 @@ class _PostgresLane:
         name = f"heykit_{session.savepoints}"
         return f"SAVEPOINT {name}", f"ROLLBACK TO {name}; RELEASE {name}", f"RELEASE {name}"
 
-    @asynccontextmanager
-    async def _asked(self) -> AsyncGenerator[asyncpg.Connection]:
+    async def _asked(self, sql: str, ask: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         self._check_open()
-        if self._session is not None:
-            async with self._session.asked() as connection:
-                yield connection
-        else:
-            async with self._engine.session() as session, session.asked() as connection:
-                yield connection
+        if self._session is None:
+            return await self._engine.once(sql, ask)
+        async with self._session.asked(traces=self._engine.leaves_traces(sql)) as connection:
+            return await ask(connection)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncGenerator[_Session]:
@@ -260,7 +284,12 @@ class _PostgresLane:
 
     def _check_open(self) -> None:
         if self._over:
-            raise DatabaseError("this block is over: ask the database, or open another")
+            raise DatabaseError(_OVER)
+
+
+def _require(as_before: bool) -> None:
+    if not as_before:
+        raise DatabaseError("BEGIN, COMMIT and ROLLBACK are not statements here: use `async with transaction()`")
 
 
 def _table(records: list[asyncpg.Record]) -> Table:

@@ -73,6 +73,17 @@ class Pool:
         self._acquired = 0
         self._timed_out = 0
 
+    def taken(self) -> asyncpg.Connection | None:
+        """Give a connection at once, where one lies idle that was used a moment ago."""
+        if not self._idle or self._closed:
+            return None
+        connection, since = self._idle[-1]
+        if connection.is_closed() or self._clock() - since >= self._limits.health_check_interval:
+            return None
+        self._idle.pop()
+        self._acquired += 1
+        return connection
+
     async def acquire(self) -> asyncpg.Connection:
         """Give a connection that was alive a moment ago. Raises Unavailable after `connection_timeout` seconds."""
         started = self._clock()
@@ -82,8 +93,12 @@ class Pool:
                 self._acquired += 1
                 return connection
 
+    def take_back(self, connection: asyncpg.Connection) -> None:
+        """Take back what is clean."""
+        self._give(connection)
+
     async def release(self, connection: asyncpg.Connection) -> None:
-        """Take it back, clean: no transaction, no locks, no settings. One that cannot be cleaned in time is dropped."""
+        """Clean it and take it back: no transaction, no locks, no settings. One not cleaned in time is dropped."""
         try:
             with anyio.CancelScope(shield=True):
                 limit = self._limits.connection_timeout

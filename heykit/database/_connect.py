@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from urllib.parse import unquote
@@ -66,14 +67,23 @@ def postgres(
     command_timeout: float = 30.0,
     retry_attempts: int = 3,
     health_check_interval: float = 30.0,
+    min_connections: int = 0,
+    max_lifetime: float = 3600.0,
+    statement_cache_size: int = 100,
+    report_held: float = math.inf,
 ) -> AbstractAsyncContextManager[Database]:
     """Open a pool of connections to PostgreSQL.
 
-    `connection_timeout` seconds bound the wait for a connection, `command_timeout` seconds each statement. What has
-    certainly had no effect (connecting, a connection found dead before it was used) is repeated up to `retry_attempts`
-    times; a connection idle for `health_check_interval` seconds is tried before it is given out.
+    `connection_timeout` seconds bound the wait for a connection, `command_timeout` seconds each statement. A statement
+    that certainly had no effect (its connection was found dead before it was sent, or it lost against another) is
+    repeated up to `retry_attempts` times; with 0, whoever waits for a connection is refused at the first that cannot be
+    opened. Every `health_check_interval` seconds the connections that lie idle are tried, and one idle for longer is
+    tried before it is given out. `min_connections` are kept open; none is used for longer than about `max_lifetime`
+    seconds. Behind pgbouncer in its transaction mode, `statement_cache_size=0` prepares no statements. A connection
+    that is held for `report_held` seconds is logged, with the place where it was taken.
 
-    Raises Unavailable when the server is away, DatabaseError when it refuses the credentials or has no such database.
+    Raises Unavailable when the server is away, DatabaseError when it refuses the credentials or has no such database,
+    and ValueError for a limit that makes no sense.
     """
     from heykit.database._postgres import open_postgres
 
@@ -84,6 +94,10 @@ def postgres(
         command_timeout=command_timeout,
         retry_attempts=retry_attempts,
         health_check_interval=health_check_interval,
+        min_connections=min_connections,
+        max_lifetime=max_lifetime,
+        statement_cache_size=statement_cache_size,
+        report_held=report_held,
     )
 
 

@@ -36,11 +36,26 @@ async def open_postgres(
     command_timeout: float,
     retry_attempts: int,
     health_check_interval: float,
+    min_connections: int,
+    max_lifetime: float,
+    statement_cache_size: int,
+    report_held: float,
 ) -> AsyncGenerator[Database]:
-    limits = Limits(max_connections, connection_timeout, retry_attempts, health_check_interval)
-    engine = _Postgres(url, limits, command_timeout)
+    limits = Limits(
+        max_connections,
+        connection_timeout,
+        retry_attempts,
+        health_check_interval,
+        min_connections=min_connections,
+        lifetime=max_lifetime,
+        held=report_held,
+    )
+    if not command_timeout > 0:
+        raise ValueError("command_timeout must be above 0")
+    engine = _Postgres(url, limits, command_timeout, statement_cache_size)
     try:
         await engine.ping()
+        engine.pool.start()
         yield OpenDatabase(engine)
     finally:
         await finish(engine.pool.close())
@@ -90,7 +105,7 @@ class _Session:
 
 
 class _Postgres:
-    def __init__(self, url: str, limits: Limits, command_timeout: float) -> None:
+    def __init__(self, url: str, limits: Limits, command_timeout: float, statement_cache_size: int) -> None:
         self.command_timeout = command_timeout
         self.leaves_traces = lru_cache(maxsize=512)(leaves_traces)
         self._server = server_of(url)
@@ -101,6 +116,7 @@ class _Postgres:
                 url,
                 timeout=limits.connection_timeout,
                 command_timeout=command_timeout,
+                statement_cache_size=statement_cache_size,
                 server_settings={"timezone": "UTC"},  # so that date(column) means the same day as in SQLite
             )
 
@@ -152,21 +168,26 @@ class _Postgres:
 
     async def once(self, sql: str, ask: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Run one statement on a connection of its own: the usual case, at the least cost."""
-        connection = self.pool.taken() or await self.pool.acquire()
-        try:
-            answer = await ask(connection)
-            _require(not connection.is_in_transaction())
-        except BaseException as error:
-            known = translated(error, self._server) if isinstance(error, Exception) else error
-            await self.give_back(_Session(connection, self._server), known)
-            if known is error:
-                raise
-            raise known from None  # the driver's own text, which a traceback would show, holds values
-        if self.leaves_traces(sql):
-            await self.pool.release(connection)
-        else:
-            self.pool.take_back(connection)
-        return answer
+        attempts_left = self._retry_attempts
+        while True:
+            connection = self.pool.taken() or await self.pool.acquire()
+            try:
+                answer = await ask(connection)
+                _require(not connection.is_in_transaction())
+            except BaseException as error:
+                known = translated(error, self._server) if isinstance(error, Exception) else error
+                await self.give_back(_Session(connection, self._server), known)
+                if not attempts_left or not _may_be_repeated(known):
+                    if known is error:
+                        raise
+                    raise known from None  # the driver's own text, which a traceback would show, holds values
+                attempts_left -= 1
+                continue
+            if self.leaves_traces(sql):
+                await self.pool.release(connection)
+            else:
+                self.pool.take_back(connection)
+            return answer
 
     async def ping(self) -> None:
         async with self.session() as session:
@@ -285,6 +306,10 @@ class _PostgresLane:
     def _check_open(self) -> None:
         if self._over:
             raise DatabaseError(_OVER)
+
+
+def _may_be_repeated(error: BaseException) -> bool:
+    return isinstance(error, Unavailable) and error.had_no_effect and not isinstance(error, TimedOut)
 
 
 def _require(as_before: bool) -> None:

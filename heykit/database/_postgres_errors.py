@@ -12,6 +12,7 @@ import asyncpg
 from heykit.errors import DatabaseError, HeykitError, IntegrityError, TimedOut, Unavailable
 
 _AWAY = "{server} is away or full (SQLSTATE {state}): the statement may or may not have taken effect"
+_NOT_SENT = "the connection to {server} was lost before the statement was sent"
 _AGAIN = "the transaction met another one and was rolled back: run it again from its start"
 # PostgreSQL manual, appendix A: the first two characters of a SQLSTATE are its class.
 _MEANINGS: Mapping[str, tuple[type[HeykitError], str]] = MappingProxyType(
@@ -40,6 +41,7 @@ _REFUSED_AT_CONNECTING: Mapping[str, str] = MappingProxyType(
         "3D000": "has no database of the name in the URL: create it, or check the name",
     },
 )
+_NO_EFFECT = frozenset({"40001", "40P01", "57014"})  # what PostgreSQL has rolled back
 _WRONG_TYPE = re.compile(r"query argument (\$\d+)(?:.*\((expected [\w. ]+, got [\w. ]+)\)$)?", re.DOTALL)
 
 
@@ -55,9 +57,7 @@ def translated(error: Exception, server: str) -> HeykitError:
         return _by_state(error, error.sqlstate or "", server)
     if isinstance(error, asyncpg.InterfaceError) and "closed" not in str(error):
         return _by_driver(str(error))
-    if isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return Unavailable(f"the connection to {server} was lost")
-    return DatabaseError(f"the statement failed: {type(error).__name__}")
+    return _by_connection(error, server)
 
 
 def connecting_failed(error: Exception, server: str) -> HeykitError:
@@ -69,7 +69,9 @@ def connecting_failed(error: Exception, server: str) -> HeykitError:
         why = f"SQLSTATE {error.sqlstate}"
         if advice := _REFUSED_AT_CONNECTING.get(error.sqlstate or ""):
             return DatabaseError(f"{server} {advice}")
-    return Unavailable(f"cannot connect to {server} ({why}): start it, or check the host and port of the URL")
+    return Unavailable(
+        f"cannot connect to {server} ({why}): start it, or check the host and port of the URL", had_no_effect=True
+    )
 
 
 def server_of(url: str) -> str:
@@ -89,9 +91,20 @@ def _by_state(error: asyncpg.PostgresError, state: str, server: str) -> HeykitEr
         return _by_driver(text)
     meaning = _MEANINGS.get(state) or _MEANINGS.get(state[:2])
     if meaning is not None:
-        return meaning[0](meaning[1].format(server=server, state=state))
+        found = meaning[0](meaning[1].format(server=server, state=state))
+        found.had_no_effect = state in _NO_EFFECT
+        return found
     kind = IntegrityError if state[:2] == "23" else DatabaseError
     return kind(f"PostgreSQL refused the statement: {text} (SQLSTATE {state})")
+
+
+def _by_connection(error: Exception, server: str) -> HeykitError:
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        # The driver looks at its own state before it sends anything.
+        return Unavailable(_NOT_SENT.format(server=server), had_no_effect=True)
+    if isinstance(error, OSError):
+        return Unavailable(f"the connection to {server} was lost: the statement may or may not have taken effect")
+    return DatabaseError(f"the statement failed: {type(error).__name__}")
 
 
 def _by_driver(text: str) -> DatabaseError:

@@ -1,50 +1,60 @@
 """A pool of PostgreSQL connections: fair, bounded, and never stuck on a server that went away.
 
 Connections are opened by tasks of the pool, never of the caller: a caller with a short time limit would cancel the
-connecting each time, and a cold pool would never warm up. A connection goes to whoever has waited longest. What is
-repeated has had no effect yet: connecting, and the choice of another connection when one is found dead.
+connecting each time, and a cold pool would never warm up. A connection goes to whoever has waited longest. While the
+server is away one task asks after it, a few times a second, for as long as somebody waits: an absence that is shorter
+than their time limit is a delay, and they are served the moment it is back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from heykit.database._postgres_leaks import Leaks
 from heykit.errors import DatabaseError, HeykitError, Unavailable
 
 if TYPE_CHECKING:
     import asyncpg
 
-_PAUSE = 0.1  # seconds between a series of attempts that failed and the next
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2  # seconds between attempts to connect, doubled up to the longest
+_LIFETIME_SPREAD: Final = 0.1  # of the lifetime: connections opened together are not replaced together
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The pool's settings; times in seconds."""
+    """The pool's settings; times in seconds. `held` is how long a connection may be kept before that is reported."""
 
     max_connections: int
     connection_timeout: float
     retry_attempts: int
     health_check_interval: float
+    min_connections: int = 0
+    lifetime: float = math.inf
+    held: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.max_connections < 1 or self.connection_timeout <= 0 or self.retry_attempts < 0:
+        if self.max_connections < 1 or not self.connection_timeout > 0 or self.retry_attempts < 0:
             raise ValueError(
                 "max_connections must be at least 1, connection_timeout above 0, retry_attempts not below 0"
             )
+        if not 0 <= self.min_connections <= self.max_connections:
+            raise ValueError("min_connections must be from 0 to max_connections")
+        if not (self.health_check_interval >= 0 and self.lifetime > 0 and self.held > 0):
+            raise ValueError("health_check_interval must not be below 0, and a lifetime and a limit of holding above 0")
 
 
 @dataclass(eq=False)
 class _Waiter:
     granted: asyncio.Future[asyncpg.Connection]
-    since: float
 
 
 class Pool:
@@ -64,14 +74,24 @@ class Pool:
         self._limits = limits
         self._clock = clock
         self._entropy = entropy
-        self._open: set[asyncpg.Connection] = set()
+        self._open: dict[asyncpg.Connection, float] = {}  # with the time it is to be replaced
         self._idle: deque[tuple[asyncpg.Connection, float]] = deque()
         self._waiting: deque[_Waiter] = deque()
+        self._connects: set[asyncio.Task[bool]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._releasing: set[asyncio.Task[None]] = set()
+        self._leaks = Leaks(limits.held)
+        self._refusal: HeykitError | None = None  # of the latest attempt to connect
         self._closed = False
         self._acquired = 0
         self._timed_out = 0
+        self._lost = 0
+        self._waited = 0.0
+
+    def start(self) -> None:
+        """Open the least number of connections, and look after those that lie idle."""
+        self._grow()
+        if not math.isinf(self._limits.health_check_interval):
+            self._in_background(self._maintain())
 
     def taken(self) -> asyncpg.Connection | None:
         """Give a connection at once, where one lies idle that was used a moment ago."""
@@ -81,7 +101,7 @@ class Pool:
         if connection.is_closed() or self._clock() - since >= self._limits.health_check_interval:
             return None
         self._idle.pop()
-        self._acquired += 1
+        self._lent(connection)
         return connection
 
     async def acquire(self) -> asyncpg.Connection:
@@ -90,15 +110,18 @@ class Pool:
         while True:
             connection, idle_since = await self._next(self._limits.connection_timeout - (self._clock() - started))
             if await self._alive(connection, idle_since):
-                self._acquired += 1
+                self._lent(connection)
+                self._waited += self._clock() - started
                 return connection
 
     def take_back(self, connection: asyncpg.Connection) -> None:
         """Take back what is clean."""
+        self._leaks.returned(connection)
         self._give(connection)
 
     async def release(self, connection: asyncpg.Connection) -> None:
         """Clean it and take it back: no transaction, no locks, no settings. One not cleaned in time is dropped."""
+        self._leaks.returned(connection)
         try:
             with anyio.CancelScope(shield=True):
                 limit = self._limits.connection_timeout
@@ -115,9 +138,7 @@ class Pool:
 
     def release_later(self, connection: asyncpg.Connection) -> None:
         """Take it back in a task of the pool's own, for a caller who must not wait."""
-        task = asyncio.get_running_loop().create_task(self.release(connection))
-        self._releasing.add(task)
-        task.add_done_callback(self._releasing.discard)
+        self._in_background(self.release(connection))
 
     async def close(self) -> None:
         """Refuse who waits, stop connecting, close what is idle in order and what is still in use at once."""
@@ -125,32 +146,41 @@ class Pool:
         for waiter in self._waiting:
             _refuse(waiter, DatabaseError("the database was closed"))
         self._waiting.clear()
-        tasks = [*self._tasks, *self._releasing]
+        tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = [*self._connects, *self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         closing = [connection.close(timeout=self._limits.connection_timeout) for connection, _ in self._idle]
         await asyncio.gather(*closing, return_exceptions=True)
         for connection in self._open:
+            self._leaks.returned(connection)
             connection.terminate()
         await asyncio.sleep(0)  # transports that were aborted leave the loop on its next turn
 
     def stats(self) -> dict[str, int | float]:
+        in_use = len(self._open) - len(self._idle)
         return {
             "max_connections": self._limits.max_connections,
-            "in_use": len(self._open) - len(self._idle),
+            "in_use": in_use,
             "idle": sum(not connection.is_closed() for connection, _ in self._idle),
+            "utilization": in_use / self._limits.max_connections,
             "waiting": sum(not waiter.granted.done() for waiter in self._waiting),
             "acquired": self._acquired,
             "timed_out": self._timed_out,
+            "reconnects": self._lost,
+            "wait_seconds": self._waited,
         }
+
+    def _lent(self, connection: asyncpg.Connection) -> None:
+        self._acquired += 1
+        self._leaks.lent(connection)
 
     async def _next(self, time_limit: float) -> tuple[asyncpg.Connection, float]:
         if self._closed:
             raise DatabaseError("the database is closed")
         if self._idle:
             return self._idle.pop()  # the one used last: those beyond need grow old
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), self._clock())
+        waiter = _Waiter(asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         self._grow()
         try:
@@ -160,7 +190,7 @@ class Pool:
             self._give_back(waiter)
             if isinstance(error, TimeoutError):
                 self._timed_out += 1
-                raise Unavailable(self._why_late()) from None
+                raise self._why_late() from None
             raise
 
     def _give_back(self, waiter: _Waiter) -> None:
@@ -171,11 +201,15 @@ class Pool:
         elif waiter in self._waiting:
             self._waiting.remove(waiter)
 
-    def _why_late(self) -> str:
+    def _why_late(self) -> Unavailable:
         within = f"within {self._limits.connection_timeout:g} seconds"
-        if len(self._open) < self._limits.max_connections:
-            return f"no connection to PostgreSQL could be opened {within}"
-        return f"all {self._limits.max_connections} connections to PostgreSQL were in use and none was free {within}"
+        if self._refusal is not None:
+            reason = str(self._refusal)
+        elif len(self._open) < self._limits.max_connections:
+            reason = f"no connection to PostgreSQL could be opened {within}"
+        else:
+            reason = f"all {self._limits.max_connections} connections to PostgreSQL were in use and none free {within}"
+        return Unavailable(reason, had_no_effect=True)
 
     async def _alive(self, connection: asyncpg.Connection, idle_since: float) -> bool:
         if connection.is_closed():
@@ -195,62 +229,96 @@ class Pool:
     def _give(self, connection: asyncpg.Connection) -> None:
         if self._closed or connection.is_closed():
             self._drop(connection)
-            return
+        elif self._open[connection] <= self._clock():
+            self._retire(connection)
+        elif (waiter := self._first_waiter()) is not None:
+            waiter.granted.set_result(connection)
+        else:
+            self._idle.append((connection, self._clock()))
+
+    def _first_waiter(self) -> _Waiter | None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.granted.done():
-                waiter.granted.set_result(connection)
-                return
-        self._idle.append((connection, self._clock()))
+                return waiter
+        return None
 
     def _drop(self, connection: asyncpg.Connection) -> None:
         connection.terminate()
-        self._open.discard(connection)
-        if not self._closed:
+        del self._open[connection]
+        self._lost += 1
+        self._grow()
+
+    def _retire(self, connection: asyncpg.Connection) -> None:
+        del self._open[connection]
+        self._in_background(connection.close(timeout=self._limits.connection_timeout))
+        self._grow()
+
+    async def _maintain(self) -> None:
+        """Look, every so often, whether those that lie idle still answer, and keep their least number."""
+        while True:
+            await asyncio.sleep(max(self._limits.health_check_interval, _LONGEST_PAUSE))
+            now = self._clock()
+            resting = [pair for pair in self._idle if now - pair[1] >= self._limits.health_check_interval]
+            for pair in resting:
+                if pair in self._idle:  # nobody has taken it meanwhile
+                    self._idle.remove(pair)
+                    if await self._alive(*pair):
+                        self._give(pair[0])
             self._grow()
 
-    def _grow(self, pause: float = 0.0) -> None:
-        """Open a connection for each who waits, as far as there may be more."""
-        while len(self._tasks) < min(len(self._waiting), self._limits.max_connections - len(self._open)):
-            task = asyncio.get_running_loop().create_task(self._add(pause))
-            self._tasks.add(task)
-            task.add_done_callback(self._added)
+    def _grow(self) -> None:
+        """Open connections for those who wait, as far as there may be more; while it cannot be reached, one asks."""
+        if self._closed:
+            return
+        wanted = min(self._wanted(), 1 if self._refusal is not None else self._limits.max_connections)
+        while len(self._connects) < wanted:
+            task = asyncio.get_running_loop().create_task(self._connect())
+            self._connects.add(task)
+            task.add_done_callback(self._connected)
 
-    def _added(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not self._closed:
-            self._grow(_PAUSE)  # for those who came while this one failed
+    def _wanted(self) -> int:
+        open_ = len(self._open)
+        return min(max(len(self._waiting), self._limits.min_connections - open_), self._limits.max_connections - open_)
 
-    async def _add(self, pause: float) -> None:
-        started = self._clock()
-        error: HeykitError | None = None
-        for delay in (pause, *delays(self._limits.retry_attempts, self._limits.connection_timeout, self._entropy)):
-            await asyncio.sleep(delay)
-            if not self._waiting and error is not None:
-                return
+    def _connected(self, task: asyncio.Task[bool]) -> None:
+        self._connects.discard(task)
+        if not task.cancelled() and task.result():
+            self._grow()
+
+    async def _connect(self) -> bool:
+        """Open one, however often that takes, for as long as it is wanted; tell whether more may be opened."""
+        pause = _FIRST_PAUSE
+        while self._wanted() > 0:
             try:
                 connection = await self._connecting()
             except Exception as failure:  # noqa: BLE001 - whatever it is belongs to those who wait
-                error = self._refused(failure)
-                if not isinstance(error, Unavailable):
-                    break
+                self._refusal = self._refused(failure)
+                if not isinstance(self._refusal, Unavailable) or not self._limits.retry_attempts:
+                    self._refuse_all(self._refusal)
+                    return False
+                if sum(not task.done() for task in self._connects) > 1:
+                    return True  # one goes on asking
+                await asyncio.sleep(pause * (0.5 + self._entropy() / 2))
+                pause = min(2 * pause, _LONGEST_PAUSE)
             else:
-                self._open.add(connection)
+                self._refusal = None
+                self._open[connection] = self._clock() + self._lifetime()
                 self._give(connection)
-                return
-        # With connections in use a waiter may still get one of them, unless no attempt can ever succeed.
-        if error is not None and not (self._open and isinstance(error, Unavailable)):
-            self._refuse_those_before(started, error)
+                return True
+        return True
 
-    def _refuse_those_before(self, started: float, error: HeykitError) -> None:
-        while self._waiting and self._waiting[0].since <= started:
-            _refuse(self._waiting.popleft(), error)
+    def _lifetime(self) -> float:
+        return self._limits.lifetime * (1 - _LIFETIME_SPREAD * self._entropy())
 
+    def _refuse_all(self, error: HeykitError) -> None:
+        while (waiter := self._first_waiter()) is not None:
+            _refuse(waiter, error)
 
-def delays(attempts: int, within: float, entropy: Callable[[], float]) -> list[float]:
-    """Spread further attempts over `within` seconds, each pause about twice the one before, out of step with others."""
-    first = within / 2**attempts
-    return [first * 2**attempt * (0.5 + entropy() / 2) / 2 for attempt in range(attempts)]
+    def _in_background(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _refuse(waiter: _Waiter, error: HeykitError) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from heykit.database._postgres_pool import Limits, Pool, delays
+from heykit.database._postgres_pool import Limits, Pool
 from heykit.errors import DatabaseError, HeykitError, Unavailable
 
 if TYPE_CHECKING:
@@ -70,8 +69,18 @@ def refused(error: Exception) -> HeykitError:
     return error if isinstance(error, HeykitError) else Unavailable("away")
 
 
-def pool_of(server: Server, size: int = 1, attempts: int = 2, clock: Callable[[], float] = lambda: 0.0) -> Pool:
-    limits = Limits(max_connections=size, connection_timeout=0.5, retry_attempts=attempts, health_check_interval=30)
+def pool_of(
+    server: Server,
+    size: int = 1,
+    attempts: int = 2,
+    clock: Callable[[], float] = lambda: 0.0,
+    *,
+    timeout: float = 0.5,
+    least: int = 0,
+    lifetime: float = math.inf,
+    held: float = math.inf,
+) -> Pool:
+    limits = Limits(size, timeout, attempts, 30, min_connections=least, lifetime=lifetime, held=held)
     return Pool(server.connect, refused, limits, clock=clock, entropy=lambda: 0.0)
 
 
@@ -124,18 +133,95 @@ async def test_no_more_connections_than_allowed() -> None:
 
     await asyncio.gather(*(work() for _ in range(30)))
     assert len(server.opened) == 3
-    assert pool.stats() == {"max_connections": 3, "in_use": 0, "idle": 3, "waiting": 0, "acquired": 30, "timed_out": 0}
+    assert pool.stats() == {
+        "max_connections": 3, "in_use": 0, "idle": 3, "utilization": 0, "waiting": 0, "acquired": 30, "timed_out": 0,
+        "reconnects": 0, "wait_seconds": 0,
+    }  # fmt: skip
     await pool.close()
 
 
-async def test_connecting_is_repeated_as_often_as_allowed() -> None:
-    """Then those who wait are told why."""
+async def test_connecting_is_repeated_for_as_long_as_somebody_waits() -> None:
+    """By one task, however many wait; then they are told why."""
     server = Server()
     server.error = OSError()
-    pool = pool_of(server, attempts=2)
-    with pytest.raises(Unavailable, match="away"):
-        await pool.acquire()
-    assert server.attempts == 3
+    pool = pool_of(server, size=5, timeout=0.2)
+    outcomes = await asyncio.gather(*(pool.acquire() for _ in range(5)), return_exceptions=True)
+    assert {str(outcome) for outcome in outcomes} == {"away"}
+    assert all(isinstance(outcome, Unavailable) and outcome.had_no_effect for outcome in outcomes)
+    tried = server.attempts
+    assert 5 < tried < 15  # the five that began together, and then one after another
+    await asyncio.sleep(0.2)
+    assert server.attempts <= tried + 1
+    await pool.close()
+
+
+async def test_those_who_wait_are_all_served_the_moment_it_is_back() -> None:
+    server = Server()
+    server.error = OSError()
+    pool = pool_of(server, size=5, timeout=5)
+    waiting = [asyncio.create_task(pool.acquire()) for _ in range(5)]
+    await asyncio.sleep(0.1)
+    server.error = None
+    async with asyncio.timeout(1):
+        assert len({*await asyncio.gather(*waiting)}) == 5
+    await pool.close()
+
+
+async def test_without_further_attempts_they_are_told_at_once() -> None:
+    server = Server()
+    server.error = OSError()
+    pool = pool_of(server, attempts=0, timeout=60)
+    async with asyncio.timeout(1):
+        with pytest.raises(Unavailable, match="away"):
+            await pool.acquire()
+    assert server.attempts == 1
+    await pool.close()
+
+
+async def test_the_least_number_is_opened_at_the_start_and_again_when_one_is_lost() -> None:
+    server = Server()
+    pool = pool_of(server, size=5, least=3)
+    pool.start()
+    await turns()
+    assert len(server.opened) == 3
+    connection = await pool.acquire()
+    connection.terminate()
+    await pool.release(connection)
+    await turns()
+    assert pool.stats()["idle"] == 3
+    assert pool.stats()["reconnects"] == 1
+    await pool.close()
+    assert all(connection.closed for connection in server.opened)
+
+
+async def test_one_that_is_old_is_replaced_when_it_comes_back() -> None:
+    time = [0.0]
+    server = Server()
+    pool = pool_of(server, clock=lambda: time[0], lifetime=100)
+    first = await pool.acquire()
+    time[0] = 99.0
+    await pool.release(first)
+    assert await pool.acquire() is first
+    time[0] = 100.0
+    await pool.release(first)
+    assert await pool.acquire() is not first
+    assert server.opened[0].closed
+    assert pool.stats()["reconnects"] == 0
+    await pool.close()
+
+
+async def test_one_that_is_held_for_too_long_is_reported_once_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    pool = pool_of(server, held=0.01)
+    await pool.release(await pool.acquire())
+    assert caplog.messages == []
+    connection = await pool.acquire()
+    await asyncio.sleep(0.05)
+    await pool.release(connection)
+    [message] = caplog.messages
+    place = f"it was taken at {__file__}:"
+    assert message.startswith(f"a connection has been held for 0.01 s, and still is: {place}")
+    assert message.endswith("in test_one_that_is_held_for_too_long_is_reported_once_with_its_place")
     await pool.close()
 
 
@@ -194,17 +280,19 @@ async def test_closing_refuses_those_who_wait() -> None:
     assert [connection.closed for connection in server.opened] == [True]
 
 
-@pytest.mark.parametrize(("size", "timeout", "attempts"), [(0, 1.0, 0), (1, 0.0, 0), (1, 1.0, -1)])
+@pytest.mark.parametrize(
+    ("size", "timeout", "attempts"), [(0, 1.0, 0), (-1, 1.0, 0), (1, 0.0, 0), (1, math.nan, 0), (1, 1.0, -1)]
+)
 def test_limits_that_make_no_sense(size: int, timeout: float, attempts: int) -> None:
     """They are refused with what is allowed."""
     with pytest.raises(ValueError, match="max_connections must be at least 1"):
         Limits(size, timeout, attempts, 30)
 
 
-@given(attempts=st.integers(0, 12), within=st.floats(0.01, 100), chance=st.floats(0, 1, exclude_max=True))
-def test_further_attempts_fit_into_the_time_limit(attempts: int, within: float, chance: float) -> None:
-    """And each pause is longer than the one before."""
-    pauses = delays(attempts, within, lambda: chance)
-    assert len(pauses) == attempts
-    assert sum(pauses) <= within
-    assert pauses == sorted(pauses)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"min_connections": -1}, {"min_connections": 3}, {"lifetime": 0.0}, {"lifetime": math.nan}, {"held": -1.0}],
+)
+def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        Limits(2, 1, 0, 30, **wrong)  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ async def connect(
     *,
     timeout: float = ...,
     command_timeout: float | None = None,
+    statement_cache_size: int = ...,
     server_settings: dict[str, str] | None = None,
 ) -> Connection: ...
 

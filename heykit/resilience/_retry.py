@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -46,16 +47,16 @@ class Retry:
 class Budget:
     """How many attempts may come on top of the first ones: when everything fails, trying again only adds to the load.
 
-    `share` of the calls, and besides `per_second` for those who call seldom; up to `burst` of them saved up.
+    Of the calls of the last `window` seconds a `share`, and besides, for those who call seldom, `per_second`.
     """
 
     share: float = 0.2
     per_second: float = 1.0
-    burst: float = 10.0
+    window: float = 10.0
 
     def __post_init__(self) -> None:
-        if not (self.share >= 0 and self.per_second >= 0 and self.burst >= 1):
-            raise ValueError("a Budget has a share and per_second of 0 or more, and a burst of 1 or more")
+        if not (self.share >= 0 and self.per_second >= 0 and 0 < self.window < math.inf):
+            raise ValueError("a Budget has a share and per_second of 0 or more, and a window above 0 s")
 
 
 DEFAULT_BUDGET: Final = Budget()
@@ -89,13 +90,16 @@ def retry(
     one that follows another is ended there with `TimedOut`; the first has the time limits of its own function. The
     last attempt's error is raised as it is.
     """
-    savings = _Savings(budget, clock())
+    recent = _Recent(budget, clock())
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[object, object, T]]:
         @functools.wraps(function)
         async def trying(*args: P.args, **kwargs: P.kwargs) -> T:
-            savings.calls += 1
-            until = clock() + policy.deadline
+            now = clock()
+            if now >= recent.ends:
+                recent.turn(now)
+            recent.calls += 1
+            until = now + policy.deadline
             try:
                 return await function(*args, **kwargs)
             except Exception as error:
@@ -104,7 +108,7 @@ def retry(
                 failed = error
             for number, pause in enumerate(pauses(policy, uniform=uniform), start=1):
                 stop = _reason_to_stop(failed, until - clock() - pause, idempotent=idempotent)
-                stop = stop or ("" if savings.spend(clock()) else "the budget for further attempts is spent")
+                stop = stop or ("" if recent.spend(clock()) else "the budget for further attempts is spent")
                 _tell(function, policy, number, failed, stop or f"again in {pause:.2f} s")
                 if stop:
                     raise failed
@@ -149,24 +153,32 @@ def _tell(function: Callable[..., object], policy: Retry, number: int, error: Ex
     logger.warning("attempt %d of %d of %s failed (%s): %s", number, policy.attempts, name, said, then)
 
 
-class _Savings:
-    """What a budget allows at the moment. `calls` were made since that was last looked at."""
+class _Recent:
+    """The calls and further attempts of about the last window: of this one, and of what is left of the one before."""
 
-    __slots__ = ("_at", "_budget", "_saved", "calls")
+    __slots__ = ("_before", "_budget", "_spent", "_spent_before", "calls", "ends")
 
     def __init__(self, budget: Budget, now: float) -> None:
-        self.calls = 0
         self._budget = budget
-        self._saved = budget.burst
-        self._at = now
+        self.calls = self._before = 0
+        self._spent = self._spent_before = 0
+        self.ends = now + budget.window
+
+    def turn(self, now: float) -> None:
+        """Begin another window."""
+        is_next = now < self.ends + self._budget.window
+        self._before, self.calls = (self.calls if is_next else 0), 0
+        self._spent_before, self._spent = (self._spent if is_next else 0), 0
+        self.ends = now + self._budget.window
 
     def spend(self, now: float) -> bool:
-        """Take one attempt, where there is one."""
+        """Take one further attempt, where there is one."""
+        if now >= self.ends:
+            self.turn(now)
         budget = self._budget
-        earned = budget.share * self.calls + budget.per_second * (now - self._at)
-        self._saved = min(budget.burst, self._saved + earned)
-        self._at, self.calls = now, 0
-        if self._saved < 1:
+        left = (self.ends - now) / budget.window  # of the window before
+        allowed = budget.share * (self.calls + self._before * left) + budget.per_second * budget.window
+        if self._spent + self._spent_before * left + 1 > allowed:
             return False
-        self._saved -= 1
+        self._spent += 1
         return True

@@ -159,47 +159,69 @@ async def test_a_cancellation_is_no_failure_and_ends_a_pause() -> None:
     assert flaky.calls == 1
 
 
-@given(st.floats(0, 1), st.integers(1, 20), st.integers(0, 200))
-async def test_attempts_never_come_to_more_than_their_share_of_the_calls(share: float, burst: int, calls: int) -> None:
-    """All calls fail, and the clock stands still."""
+@given(st.floats(0, 1), st.integers(0, 2), st.lists(st.sampled_from([0.0, 0.0, 0.3, 7.0, 30.0]), max_size=200))
+async def test_attempts_never_come_to_more_than_their_share_of_the_calls(
+    share: float, per_second: int, gaps: list[float]
+) -> None:
+    """All calls fail; in two windows together there is at most what both allow."""
     clock = Clock()
-    made = 0
+    first: list[float] = []
+    further: list[float] = []
 
-    async def fails() -> None:
-        nonlocal made
-        made += 1
+    async def fails(made: list[int]) -> None:
+        (further if made else first).append(clock.now)
+        made.append(1)
         raise AGAIN
 
     async def at_once(_: float) -> None: ...
 
-    budget = Budget(share=share, per_second=1, burst=burst)
+    budget = Budget(share=share, per_second=per_second, window=10)
     again = retry(Retry(attempts=4, wait=0), budget=budget, clock=clock, sleep=at_once)(fails)
-    for _ in range(calls):
+    for gap in gaps:
+        clock.now += gap
         with pytest.raises(Unavailable):
-            await again()
-    assert calls <= made <= calls + burst + share * calls + 1e-6
+            await again([])
+        lately = [sum(at > clock.now - 20 for at in times) for times in (first, further)]
+        assert lately[1] <= share * lately[0] + 2 * per_second * 10 + 1e-6
+
+
+async def test_after_many_calls_that_went_well_many_may_be_made_again() -> None:
+    clock, flaky = Clock(), Flaky()
+    again = retry(Retry(2, wait=0), budget=Budget(share=0.1, per_second=0), clock=clock, sleep=clock.sleep)(flaky)
+    for _ in range(1000):
+        await again(1)
+    made = 0
+    for _ in range(200):
+        flaky.errors = [AGAIN]
+        try:
+            made += await again(1)
+        except Unavailable:
+            flaky.errors = []
+    assert made == 120  # a tenth of those before, and of those since
 
 
 async def test_who_calls_seldom_may_always_try_again() -> None:
     clock, flaky = Clock(), Flaky()
-    budget = Budget(share=0, per_second=1, burst=1)
+    budget = Budget(share=0, per_second=1, window=1)
     again = retry(Retry(2, wait=0), budget=budget, clock=clock, sleep=clock.sleep)(flaky)
     for _ in range(20):
         flaky.errors = [AGAIN]
         assert await again(1) == 1
-        clock.now += 1
+        clock.now += 2
 
 
 async def test_the_functions_of_one_decorator_share_its_budget(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    again = retry(Retry(2), budget=Budget(share=0, per_second=0, burst=1), clock=clock, sleep=clock.sleep)
+    again = retry(Retry(2), budget=Budget(share=0, per_second=0.1), clock=clock, sleep=clock.sleep)
     assert await again(Flaky(AGAIN))(1) == 1
     with pytest.raises(Unavailable):
         await again(Flaky(AGAIN))(1)
     assert caplog.messages[-1].endswith("the budget for further attempts is spent")
 
 
-@pytest.mark.parametrize("wrong", [{"share": -1.0}, {"share": math.nan}, {"per_second": -1.0}, {"burst": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"share": -1.0}, {"share": math.nan}, {"per_second": -1.0}, {"window": 0.0}, {"window": math.inf}]
+)
 def test_a_budget_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="a Budget has a share"):
         Budget(**wrong)

@@ -124,7 +124,8 @@ class PostgresServer:
     def _signal_all(self, what: signal.Signals) -> None:
         assert self._process is not None
         for process in [self._process.pid, *_children(self._process.pid)]:
-            os.kill(process, what)
+            with suppress(ProcessLookupError):  # one that served a client who left just now
+                os.kill(process, what)
 
     def _log(self) -> Path:
         return self._home / "log"

@@ -1,0 +1,89 @@
+"""Load while something goes wrong, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+FULL = os.environ.get("HEYKIT_CHAOS") == "full"
+"""Whether faults last as long as the bars ask; else they are short, and what depends on the machine is not asked."""
+WINDOW = 0.25  # seconds
+
+
+@dataclass(frozen=True)
+class Call:
+    """When it began and ended, in seconds of the monotonic clock, and how."""
+
+    began: float
+    ended: float
+    error: Exception | None
+
+    @property
+    def took(self) -> float:
+        return self.ended - self.began
+
+
+@dataclass
+class Load:
+    """Calls made by many tasks, each as soon as its last one has ended."""
+
+    call: Callable[[], Awaitable[object]]
+    tasks: int = 50
+    calls: list[Call] = field(default_factory=list)
+
+    async def while_(self, events: Callable[[], Awaitable[None]]) -> None:
+        """Keep calling until the events are over and every call has ended."""
+        over = False
+
+        async def work() -> None:
+            while not over:
+                await self._once()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(self.tasks):
+                tasks.start_soon(work)
+            await events()
+            over = True
+
+    async def _once(self) -> None:
+        began = time.monotonic()
+        error: Exception | None = None
+        try:
+            await self.call()
+        except Exception as raised:  # noqa: BLE001 - it is what is looked at
+            error = raised
+            await anyio.sleep(0.01)
+        self.calls.append(Call(began, time.monotonic(), error))
+
+    @property
+    def failed(self) -> list[Call]:
+        return [call for call in self.calls if call.error is not None]
+
+    @property
+    def longest(self) -> float:
+        return max(call.took for call in self.calls)
+
+    def throughput(self, start: float) -> float:
+        """Count the calls a second that ended well in the window from `start`."""
+        return sum(call.error is None and start <= call.ended < start + WINDOW for call in self.calls) / WINDOW
+
+    def usual(self, start: float, end: float) -> float:
+        """Give the median throughput of the windows between two moments."""
+        return statistics.median(self.throughput(at) for at in _windows(start, end))
+
+    def seconds_to_recover(self, since: float, usual: float) -> float:
+        """Say after how many seconds throughput was 90 % of the usual for a window."""
+        for at in _windows(since, self.calls[-1].ended, WINDOW / 5):
+            if self.throughput(at) >= 0.9 * usual:
+                return at - since
+        raise AssertionError("it never recovered")
+
+
+def _windows(start: float, end: float, step: float = WINDOW) -> Sequence[float]:
+    count = int((end - WINDOW - start) / step) + 1
+    return [start + number * step for number in range(max(count, 1))]

@@ -1,0 +1,191 @@
+"""PostgreSQL that is killed, frozen, or asked by people who cannot wait.
+
+`HEYKIT_CHAOS=full pytest tests/chaos` lets each fault last as long as the bars ask, and asks for full throughput too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Generator
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from heykit.database import Database, connect, postgres
+from heykit.errors import HeykitError, Unavailable
+from heykit.resilience import Retry, retry
+from tests.chaos.load import FULL, Load
+from tests.servers import PostgresServer, started_postgres
+
+BEFORE, AWAY, AFTER = (3.0, 4.0, 4.0) if FULL else (1.0, 1.0, 1.5)
+FROZEN = 10.0 if FULL else 1.5
+CANCELLED = 10_000 if FULL else 1_000
+
+
+@pytest.fixture(scope="module")
+def fragile() -> Generator[PostgresServer]:
+    yield from started_postgres()
+
+
+@pytest.fixture
+def server(fragile: PostgresServer) -> Generator[PostgresServer]:
+    fragile.start()
+    yield fragile
+    fragile.thaw()
+    fragile.start()
+
+
+class Times:
+    """When the fault began and when it was over."""
+
+    def __init__(self) -> None:
+        self.began = self.killed = self.up = 0.0
+
+    async def kill_and_restart(self, server: PostgresServer) -> None:
+        self.began = time.monotonic()
+        await anyio.sleep(BEFORE)
+        self.killed = time.monotonic()
+        await asyncio.to_thread(server.kill)
+        await anyio.sleep(AWAY)
+        await asyncio.to_thread(server.start)
+        self.up = time.monotonic()
+        await anyio.sleep(AFTER)
+
+
+async def every_slot_works(database: Database, slots: int) -> None:
+    """Raise unless as many blocks as there are connections can be open at once, and none is left."""
+    with anyio.fail_after(5):
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(slots):
+                connection = await stack.enter_async_context(database.connection())
+                assert await connection.fetch_value("SELECT 1") == 1
+    assert database.stats()["in_use"] == 0
+    assert database.stats()["waiting"] == 0
+
+
+def require_recovery(load: Load, times: Times) -> None:
+    if FULL:
+        usual = load.usual(times.began + 0.5, times.killed)
+        assert load.seconds_to_recover(times.up, usual) <= 0.5
+
+
+async def test_reads_survive_a_kill_and_a_restart(server: PostgresServer) -> None:
+    times = Times()
+    async with connect(server.url(), max_connections=10) as database:
+
+        @retry(Retry(attempts=10, deadline=10), idempotent=True)
+        async def read() -> None:
+            assert await database.fetch_value("SELECT 1") == 1
+
+        load = Load(read)
+        await load.while_(lambda: times.kill_and_restart(server))
+        await every_slot_works(database, 10)
+    assert len(load.failed) <= 5, [call.error for call in load.failed][:5]
+    require_recovery(load, times)
+
+
+async def test_writes_fail_only_in_flight_and_none_is_applied_twice(server: PostgresServer) -> None:
+    times = Times()
+    numbers = iter(range(10_000_000))
+    acknowledged: set[int] = set()
+    async with connect(server.url(), max_connections=10) as database:
+        await database.execute("CREATE TABLE IF NOT EXISTS written (number INTEGER)")
+        await database.execute("TRUNCATE written")
+
+        async def write() -> None:
+            number = next(numbers)
+            await database.execute("INSERT INTO written (number) VALUES ($1)", number)
+            acknowledged.add(number)
+
+        load = Load(write)
+        await load.while_(lambda: times.kill_and_restart(server))
+        await every_slot_works(database, 10)
+        rows = await database.fetch("SELECT number FROM written")
+    found = [row["number"] for row in rows]
+    assert len(found) == len(set(found)), "a write was applied twice"
+    assert acknowledged <= set(found), "a write that was acknowledged is gone"
+    assert all(isinstance(call.error, Unavailable) for call in load.failed)
+    assert len(load.failed) <= 10
+    require_recovery(load, times)
+
+
+async def test_nobody_waits_for_a_server_that_is_frozen_longer_than_the_limits(server: PostgresServer) -> None:
+    limit = 1.0
+    thawed = 0.0
+    async with connect(server.url(), max_connections=10, connection_timeout=limit, command_timeout=limit) as database:
+
+        async def ask() -> None:
+            with anyio.fail_after(limit):
+                await database.fetch_value("SELECT 1")
+
+        async def freeze_and_thaw() -> None:
+            nonlocal thawed
+            await anyio.sleep(0.5)
+            server.freeze()
+            await anyio.sleep(FROZEN)
+            server.thaw()
+            thawed = time.monotonic()
+            await anyio.sleep(1)
+
+        load = Load(ask)
+        await load.while_(freeze_and_thaw)
+        assert load.longest <= limit + 0.5
+        with anyio.fail_at(anyio.current_time() + 5 - (time.monotonic() - thawed)):
+            await every_slot_works(database, 10)
+
+
+async def test_requests_cancelled_at_random_moments_leave_nothing_and_get_nobody_elses_answer(
+    server: PostgresServer,
+) -> None:
+    chance = random.Random(7)
+    wrong: list[object] = []
+    async with connect(server.url(), max_connections=10) as database:
+
+        async def ask(number: int) -> None:
+            with anyio.move_on_after(chance.uniform(0, 0.02)):
+                kind = number % 3
+                if kind == 0:
+                    answer = await database.fetch_value("SELECT $1 + 0", number)
+                elif kind == 1:
+                    async with database.transaction() as transaction:
+                        answer = await transaction.fetch_value("SELECT $1 + 0", number)
+                else:
+                    async with database.connection() as connection:
+                        await connection.fetch_value("SELECT pg_sleep(0.003)")
+                        answer = await connection.fetch_value("SELECT $1 + 0", number)
+                if answer != number:
+                    wrong.append((number, answer))
+
+        limiter = anyio.CapacityLimiter(50)
+
+        async def bounded(number: int) -> None:
+            async with limiter:
+                await ask(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(CANCELLED):
+                tasks.start_soon(bounded, number)
+        with anyio.fail_after(5):
+            while database.stats()["in_use"]:  # noqa: ASYNC110 - what is released later, nothing announces
+                await anyio.sleep(0.01)
+        await every_slot_works(database, 10)
+    assert wrong == []
+
+
+async def test_a_cold_pool_warms_up_though_nobody_can_wait_for_it(server: PostgresServer) -> None:
+    answers = 0
+    async with postgres(server.url(), max_connections=10, max_lifetime=0.05) as database:
+        await anyio.sleep(0.06)  # what the opening left in the pool is too old
+        with anyio.move_on_after(1):
+            while answers < 10:
+                try:
+                    with anyio.fail_after(0.005):
+                        await database.fetch_value("SELECT 1")
+                    answers += 1
+                except (TimeoutError, HeykitError):
+                    await anyio.lowlevel.checkpoint()
+    assert answers == 10

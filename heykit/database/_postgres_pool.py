@@ -124,17 +124,23 @@ class Pool:
         self._leaks.returned(connection)
         try:
             with anyio.CancelScope(shield=True):
-                limit = self._limits.connection_timeout
+                await self._clean(connection)
                 if not connection.is_closed() and connection.is_in_transaction():
-                    await connection.execute("ROLLBACK", timeout=limit)
-                if not connection.is_closed():
-                    await connection.reset(timeout=limit)
+                    # Its BEGIN was under way when the caller was cancelled, and has been answered only now.
+                    await self._clean(connection)
         except BaseException as error:
             self._drop(connection)
             if not isinstance(error, Exception):
                 raise
         else:
             self._give(connection)
+
+    async def _clean(self, connection: asyncpg.Connection) -> None:
+        limit = self._limits.connection_timeout
+        if not connection.is_closed() and connection.is_in_transaction():
+            await connection.execute("ROLLBACK", timeout=limit)
+        if not connection.is_closed():
+            await connection.reset(timeout=limit)
 
     def release_later(self, connection: asyncpg.Connection) -> None:
         """Take it back in a task of the pool's own, for a caller who must not wait."""

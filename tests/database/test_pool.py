@@ -22,13 +22,15 @@ class Pretended:
     def __init__(self) -> None:
         self.closed = False
         self.broken = False
+        self.begins_late = False  # a BEGIN whose answer comes with that of the next statement
+        self.transaction = False
         self.said: list[str] = []
 
     def is_closed(self) -> bool:
         return self.closed
 
     def is_in_transaction(self) -> bool:
-        return False
+        return self.transaction
 
     def terminate(self) -> None:
         self.closed = True
@@ -37,6 +39,8 @@ class Pretended:
         self.said.append(query)
         if self.broken:
             raise OSError
+        self.transaction = self.begins_late or (self.transaction and query != "ROLLBACK")
+        self.begins_late = False
         return query
 
     async def reset(self, *, timeout: float) -> None:
@@ -245,6 +249,19 @@ async def test_a_connection_that_cannot_be_cleaned_is_dropped() -> None:
     await pool.release(connection)
     assert server.opened[0].closed
     assert await pool.acquire() is not connection
+    await pool.close()
+
+
+async def test_a_transaction_that_shows_only_when_it_is_cleaned_is_rolled_back() -> None:
+    """Its BEGIN was under way when the caller was cancelled."""
+    server = Server()
+    pool = pool_of(server)
+    connection = await pool.acquire()
+    server.opened[0].begins_late = True
+    await pool.release(connection)
+    assert await pool.acquire() is connection
+    assert not connection.is_in_transaction()
+    assert server.opened[0].said == ["reset", "ROLLBACK", "reset"]
     await pool.close()
 
 

@@ -11,13 +11,14 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar, cast
 
 from heykit.database._database import Lane, NextBatch, OpenDatabase
 from heykit.database._finish import Call, finish
 from heykit.database._rows import Table
 from heykit.database._sqlite_file import Identity, absolute, identity_of, open_file, open_reader, require_same
+from heykit.database._sqlite_group import is_change
 from heykit.database._sqlite_text import bindings, placeholders, statements
 from heykit.database._sqlite_thread import Hold, SqliteThread
 from heykit.database._sqlite_work import atomically, changed, columns_of, fetched, run
@@ -136,14 +137,15 @@ class _SqliteLane:
 
     async def rows(self, sql: str, args: Sequence[object], *, first: bool = False) -> Table:
         values = bindings(self._engine.names(sql), args)
-        return await self._run(lambda: fetched(self._thread.connection, sql, values, first=first))
+        work = partial(fetched, self._thread.connection, sql, values, first=first)
+        return await self._run(work, joins=is_change(sql))
 
     async def execute(self, sql: str, args: Sequence[object]) -> int:
         parts = [] if args or ";" not in sql else statements(sql)
         if len(parts) > 1:
             return await self._run(lambda: atomically(self._thread.connection, lambda: self._script(parts)))
         values = bindings(self._engine.names(sql), args)
-        return await self._run(lambda: changed(self._thread.connection, sql, values))
+        return await self._run(partial(changed, self._thread.connection, sql, values), joins=is_change(sql))
 
     async def execute_many(self, sql: str, rows: list[Sequence[object]]) -> None:
         names = self._engine.names(sql)
@@ -257,11 +259,12 @@ class _SqliteLane:
         finally:
             await self._engine.end(ended, None)
 
-    async def _run(self, work: Callable[[], R], beside: sqlite3.Connection | None = None) -> R:
+    async def _run(self, work: Callable[[], R], beside: sqlite3.Connection | None = None, *, joins: bool = False) -> R:
         self._check_open()
         job = self._thread.job(
             work if beside else lambda: self._guarded(work),
             at_once=self._hold is not None or beside is not None,
+            joins=joins and self._hold is None,
             beside=beside,
         )
         return cast("R", await self._thread.run(job))

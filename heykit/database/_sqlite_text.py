@@ -55,6 +55,10 @@ def is_busy(error: Exception) -> bool:
     return _primary_code(error) == sqlite3.SQLITE_BUSY
 
 
+def is_interrupted(error: Exception) -> bool:
+    return _primary_code(error) == sqlite3.SQLITE_INTERRUPT
+
+
 def is_no_database(error: Exception) -> bool:
     return _primary_code(error) == sqlite3.SQLITE_NOTADB
 

@@ -17,9 +17,12 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 
+from heykit.database._sqlite_group import MOST, Outcome, committed_together
 from heykit.database._sqlite_text import is_busy, is_of_the_disk, translated
 from heykit.errors import DatabaseError, HeykitError, TimedOut, Unavailable
 
@@ -50,6 +53,7 @@ class Job:
     frees: Hold | None = None
     at_once: bool = False  # does not wait at the gate, because it has a hold or needs none
     final: bool = False  # a commit or a roll-back: never withdrawn
+    joins: bool = False  # may share a transaction with others of its kind
     beside: sqlite3.Connection | None = None  # what an interrupt stops, where it is not the main connection
     withdrawn: bool = False
     started: bool = False
@@ -118,10 +122,11 @@ class SqliteThread:
         frees: Hold | None = None,
         at_once: bool = False,
         final: bool = False,
+        joins: bool = False,
         beside: sqlite3.Connection | None = None,
     ) -> Job:
         deadline = self.clock() + self.time_limit
-        return Job(work, self._loop.create_future(), deadline, takes, frees, at_once, final, beside)
+        return Job(work, self._loop.create_future(), deadline, takes, frees, at_once, final, joins, beside)
 
     def figures(self) -> dict[str, int | float]:
         in_use = int(self.holder is not None or self._running is not None)
@@ -232,30 +237,63 @@ class SqliteThread:
 
     def _work(self) -> None:
         while threading.main_thread().is_alive():
-            try:
-                job = self._queue.get(timeout=_LOOK_UP_EVERY)
-            except Empty:
-                continue
-            if job is None:
-                return
-            self._do(job)
+            jobs = self._next_jobs()
+            self._do_together([job for job in jobs if job is not None and job.joins])
+            for job in jobs[-1:]:
+                if job is None:
+                    return
+                if not job.joins:
+                    self._do(job)
+
+    def _next_jobs(self) -> list[Job | None]:
+        """Take the next job; where it may share a transaction also those behind it, up to one that may not."""
+        jobs: list[Job | None] = []
+        with suppress(Empty):
+            jobs.append(self._queue.get(timeout=_LOOK_UP_EVERY))
+            while (last := jobs[-1]) is not None and last.joins and len(jobs) < MOST:
+                jobs.append(self._queue.get_nowait())
+        return jobs
+
+    def _do_together(self, group: list[Job]) -> None:
+        """Do writes that came while the thread was busy in one transaction; nobody hears of it before the commit."""
+        outcomes: list[Outcome] | None = None
+        if len(group) > 1 and not self.connection.in_transaction:
+            writes = [partial(self._as_running, job) for job in group]
+            outcomes = committed_together(self.connection, writes, self._require_usable, clock=self.clock)
+            self._stop_running()
+        if outcomes is None:
+            for job in group:
+                self._do(job)
+        else:
+            for job, (result, error) in zip(group, outcomes, strict=True):
+                self._replies.append((job, result, None if error is None else translated(error)))
+            self._wake()
+
+    def _as_running(self, job: Job) -> object:
+        if not self._begin(job):
+            raise _not_run()
+        return job.work()
 
     def _do(self, job: Job) -> None:
-        with self._lock:
-            job.started = job.final or not (job.withdrawn or self._closed)
-            if job.started:
-                self._running = job
-        result, error = (
-            self._outcome(job)
-            if job.started
-            else (None, DatabaseError("the database was closed before the statement ran"))
-        )
-        with self._lock:
-            self._running = None
+        result, error = self._outcome(job) if self._begin(job) else (None, _not_run())
+        self._stop_running()
         if job.withdrawn and job.started and job.beside is None:
             while self.cursors:
                 self.cursors.pop().close()
         self._replies.append((job, result, error))
+        self._wake()
+
+    def _begin(self, job: Job) -> bool:
+        with self._lock:
+            job.started = job.final or not (job.withdrawn or self._closed)
+            self._running = job if job.started else None
+        return job.started
+
+    def _stop_running(self) -> None:
+        with self._lock:
+            self._running = None
+
+    def _wake(self) -> None:
         if not self._waking:
             self._waking = True
             self._call(self._take_replies)
@@ -290,6 +328,10 @@ class SqliteThread:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
             self._queue.put(None)  # the loop is closed, and with it all who could wait for an answer
+
+
+def _not_run() -> DatabaseError:
+    return DatabaseError("the database was closed before the statement ran")
 
 
 def _answer(job: Job, result: object = None, error: HeykitError | None = None) -> None:

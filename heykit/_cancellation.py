@@ -25,6 +25,12 @@ def cleanup_scope() -> CancelScope | None:
         return CancelScope()
 
 
+@functools.cache
+def nobodys_scope() -> CancelScope:
+    """Give a scope that is never entered: shielding it does nothing."""
+    return CancelScope()
+
+
 def may_be_pending() -> bool:
     """Tell whether `checkpoint_if_cancelled` could have something to raise."""
     try:

@@ -36,7 +36,7 @@ class Closers:
     def entering(self, *, shielded: bool = True) -> AsyncExitStack:
         """Give the stack as contextlib has it, to enter something else."""
         self._kept = None  # what is kept from now on closes before it
-        return self._stack if self._cleanup is None or not shielded else _Shielding(self._stack, self._cleanup)
+        return _Shielding(self._stack, self._cleanup) if shielded else self._stack
 
     async def opened(self, generator: AsyncIterator[T]) -> T:
         """Run a generator to its `yield`, and from there on when the stack closes.
@@ -125,9 +125,9 @@ def _managed(generator: AsyncIterator[object]) -> AbstractAsyncContextManager[ob
 
 
 class _Shielding(AsyncExitStack):
-    """Another stack's context managers, each shielded while it closes."""
+    """Another stack's context managers, each shielded while it closes; a cancellation is seen by the next."""
 
-    def __init__(self, outer: AsyncExitStack, cleanup: CancelScope) -> None:
+    def __init__(self, outer: AsyncExitStack, cleanup: CancelScope | None) -> None:
         super().__init__()
         self._outer = outer
         self._cleanup = cleanup

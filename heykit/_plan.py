@@ -9,12 +9,12 @@ from typing import Final, cast
 from anyio import CancelScope
 from fastapi.requests import HTTPConnection
 
-from heykit._cancellation import cleanup_scope
+from heykit._cancellation import cleanup_scope, nobodys_scope
 from heykit._closers import Closers
 from heykit._instances import Instances, Overrides
 from heykit._keyed import hold
-from heykit._needs import Asks, Dependency, name_of, needs_of
-from heykit._provider import Arguments, Enter, Lifetime, Provider, closes, entering
+from heykit._needs import PLACE, Asks, Dependency, name_of, needs_of
+from heykit._provider import Arguments, Enter, Lifetime, Provider, closes, entering, is_sync_generator
 from heykit._steps import (
     CONNECTION,
     INSTANCES,
@@ -33,7 +33,7 @@ _KEY: Final = "key"
 _HELD: Final = "instances"
 
 
-_CLEANUP_KEY: Final = "heykit.cleanup"
+_SCOPES_KEY: Final = "fastapi_async_cleanup_scopes"
 _NOWHERE: Final = Closers(AsyncExitStack())  # of a plan that leaves nothing open
 
 
@@ -126,7 +126,9 @@ def _step(target: Dependency, sources: tuple[Source, ...], lifetime: Lifetime) -
     early = lifetime == "function"
     if isinstance(target, Provider):
         return step_of_factory(target, target, sources, early=early)
-    return step_of(target, sources, entering(target), early=early, closes=closes(target))
+    # FastAPI leaves sync generators to their thread.
+    shielded = not is_sync_generator(target)
+    return step_of(target, sources, entering(target), early=early, closes=closes(target), shielded=shielded)
 
 
 def step_of_factory(key: object, provider: Provider[object], sources: tuple[Source, ...], *, early: bool) -> Step:
@@ -134,7 +136,8 @@ def step_of_factory(key: object, provider: Provider[object], sources: tuple[Sour
     call = generate = None
     if takes_in_order(provider.factory, sources):
         call, generate = provider.call, provider.generate
-    return step_of(key, sources, provider.enter, call, generate, early=early, closes=provider.closes)
+    shielded = not is_sync_generator(getattr(provider.factory, PLACE, provider.factory))  # what stands in for it, too
+    return step_of(key, sources, provider.enter, call, generate, early=early, closes=provider.closes, shielded=shielded)
 
 
 def _holding(provider: Provider[object]) -> Enter:
@@ -203,18 +206,22 @@ async def resolved(plan: Plan, known: Known, instances: Instances, connection: H
 
 
 def closers_of(connection: HTTPConnection) -> tuple[Closers, Closers]:
-    """Give what puts things on FastAPI's own stacks; raises as `stacks_of` does."""
+    """Give what puts things on FastAPI's own stacks; raises as `stacks_of` does.
+
+    One scope shields all clean-up of a request, whoever comes first, FastAPI or we: it is entered before whatever is
+    opened, so that scopes which those hold are left in their order.
+    """
     late, early = stacks_of(connection)
-    entered = cast("tuple[AsyncExitStack, CancelScope | None] | None", connection.scope.get(_CLEANUP_KEY))
-    if entered is not None and entered[0] is late:
-        cleanup = entered[1]
-    else:
-        # FastAPI's own, where a generator of its came first: that one may hold scopes in which ours would be entered.
-        cleanup = connection.scope.get("fastapi_async_cleanup_scopes", {}).get(late)
-        if cleanup is None and (cleanup := cleanup_scope()) is not None:
-            # Entered once a request and before whatever is opened, so scopes that those hold are left in their order.
-            late.enter_context(cleanup)
-        connection.scope[_CLEANUP_KEY] = (late, cleanup)
+    scopes: dict[AsyncExitStack, CancelScope] = connection.scope.setdefault(_SCOPES_KEY, {})
+    known = scopes.get(late)
+    cleanup = cleanup_scope() if known is None else known
+    if known is None and cleanup is not None:
+        late.enter_context(cleanup)
+    elif cleanup is None or cleanup is nobodys_scope():
+        # FastAPI would enter one of its own, perhaps within a scope that something holds by then.
+        cleanup = None
+    if known is None:
+        scopes[late] = nobodys_scope() if cleanup is None else cleanup
     return Closers(late, cleanup), Closers(early, cleanup)
 
 

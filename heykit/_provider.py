@@ -217,8 +217,7 @@ def _enter_sync_generator(dependency: Dependency) -> Enter:
 
 def _enter_sync(dependency: Dependency) -> Enter:
     async def enter(arguments: Arguments, _: AsyncExitStack) -> object:
-        made = await to_thread.run_sync(lambda: dependency(**arguments))
-        return await made if inspect.isawaitable(made) else made
+        return await to_thread.run_sync(lambda: dependency(**arguments))
 
     return enter
 

@@ -9,10 +9,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from starlette.requests import Request
 
-from heykit._cancellation import cleanup_scope
 from heykit._closers import Closers
 from heykit._instances import Instances
-from heykit._plan import stacks_of
+from heykit._plan import closers_of, stacks_of
 from heykit._steps import CONNECTION, INSTANCES, Plan, Source, Step, taking
 
 Parsed: TypeAlias = Mapping[str, Mapping[str, object]]  # what each parser gives, by its parameter's name
@@ -80,11 +79,10 @@ class Straight:
     def _closers(self, request: Request) -> tuple[Closers, Closers]:
         if not self.closes:
             return _NOWHERE, _NOWHERE
+        if self.shielded:
+            return closers_of(request)
         late, early = stacks_of(request)
-        cleanup = cleanup_scope() if self.shielded else None
-        if cleanup is not None:
-            late.enter_context(cleanup)
-        return Closers(late, cleanup), Closers(early, cleanup)
+        return Closers(late), Closers(early)
 
     async def _run_slowly(
         self, known: list[object], request: Request, instances: Instances, values: dict[str, object]

@@ -71,10 +71,10 @@ class _CompiledRoute(APIRoute):
                 return await twin.handler(request)
             except Exception as error:
                 # What fails before the dependencies is the reading of the body, which cannot be read a second time.
-                if run.parsing and not run.entered:
-                    return await native(request)
-                twin.place(error)
-                raise
+                if not run.parsing or run.entered:
+                    twin.place(error)
+                    raise
+            return await native(request)  # outside that handler: its error is no context of what comes now
 
         return handler
 
@@ -101,8 +101,13 @@ class _Twin:
     overridden_in: object  # the application whose overrides FastAPI looks at
 
     def begun(self, request: Request) -> _Run | None:
-        """Begin a run, unless the chain is overridden, or was at the start, or needs a lifespan that does not run."""
+        """Begin a run, unless the chain is overridden, or was at the start, or needs a lifespan that does not run.
+
+        Nor while FastAPI's telemetry observes the request: it tells of dependencies and of validation by FastAPI.
+        """
         scope = request.scope
+        if scope.get("fastapi.telemetry") is not None:
+            return None
         running = instances_if_running(request)
         if running is None and self.chain.plan.asks_application:
             return None
@@ -118,7 +123,7 @@ class _Twin:
 
     def place(self, error: Exception) -> None:
         """Let the error name the user's endpoint, not ours round it."""
-        if isinstance(error, ValidationException):
+        if isinstance(error, ValidationException) and error.endpoint_file is not None:
             error.endpoint_file = inspect.getsourcefile(self.endpoint)
 
 

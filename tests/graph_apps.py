@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Annotated, Any, cast
 
 import anyio
@@ -201,18 +201,24 @@ def _class(node: Node, log: Log) -> Dependency:
 
 def _generator(node: Node, log: Log) -> Dependency:
     async def waiting(**values: object) -> AsyncIterator[object]:
-        with _around(node, log, values) as (value, errors):
-            yield value
-        log.append(f"closing {node.name}")
-        await log.pause()
-        _after(node, log, errors)
+        with _held(node):
+            with _around(node, log, values) as (value, errors):
+                yield value
+            log.append(f"closing {node.name}")
+            await log.pause()
+            _after(node, log, errors)
 
     async def at_once(**values: object) -> AsyncIterator[object]:
-        with _around(node, log, values) as (value, errors):
-            yield value
-        _after(node, log, errors)
+        with _held(node):
+            with _around(node, log, values) as (value, errors):
+                yield value
+            _after(node, log, errors)
 
     return waiting if node.pauses else at_once
+
+
+def _held(node: Node) -> AbstractContextManager[object]:
+    return anyio.move_on_after(60) if node.holds else nullcontext()
 
 
 def _manager(node: Node, log: Log) -> Dependency:

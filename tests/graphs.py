@@ -34,6 +34,7 @@ class Node:
     asks: Asks
     fails: Fails
     pauses: bool  # whether its closing waits for something
+    holds: bool  # a time limit, from before its `yield` to its end
     cached: bool
     secured: bool  # asked for by `Security` with a scope of its own
 
@@ -86,8 +87,10 @@ class Case:
 def cases(draw: st.DrawFn, *, most: int = 7, ours: bool = False) -> Case:
     """Draw a case; with `ours`, one of providers alone that parse nothing."""
     nodes: list[Node] = []
+    # Scopes of both lifetimes could not be left in their order.
+    holders = draw(st.sampled_from(_HOLDERS))
     for index in range(draw(st.integers(1, most))):
-        nodes.append(draw(_nodes(index, nodes, ours=ours)))
+        nodes.append(draw(_nodes(index, nodes, holders, ours=ours)))
     some = st.lists(st.integers(0, len(nodes) - 1), max_size=2, unique=True).map(tuple)
     seldom = st.one_of(st.just(()), st.just(()), some)
     faked = draw(st.one_of(st.just(()), st.just(()), some))
@@ -123,14 +126,15 @@ _CANCELLED: tuple[Cancelled, ...] = ("never", "never", "never", "endpoint", "clo
 
 
 @st.composite
-def _nodes(draw: st.DrawFn, index: int, earlier: Sequence[Node], *, ours: bool) -> Node:
+def _nodes(draw: st.DrawFn, index: int, earlier: Sequence[Node], holders: Lifetime, *, ours: bool) -> Node:
     plain = not ours and draw(st.sampled_from([False, False, True]))
     lifetime = draw(st.sampled_from(_lifetimes(plain=plain)))
     name = f"n{index}"
     if lifetime == "application":
         return Node(
-            name, plain, lifetime, "coroutine", (), "nothing", "never", pauses=False, cached=True, secured=False
-        )
+            name, plain, lifetime, "coroutine", (), "nothing", "never",
+            pauses=False, holds=False, cached=True, secured=False,
+        )  # fmt: skip
     form = draw(st.sampled_from(PLAIN if plain else PROVIDED))
     wanted = draw(st.lists(st.integers(0, index - 1), max_size=3, unique=True)) if index else []
     # FastAPI refuses it by name: what closes after the response may not hold what closes before.
@@ -144,11 +148,13 @@ def _nodes(draw: st.DrawFn, index: int, earlier: Sequence[Node], *, ours: bool) 
         draw(st.sampled_from(_UNPARSED)) if ours else draw(_ASKS),
         draw(_FAILS),
         pauses=draw(st.booleans()),
+        holds=form in {"generator", "manager"} and lifetime == holders and draw(st.booleans()),
         cached=not plain or draw(st.sampled_from([True, True, True, False])),
         secured=plain and draw(st.sampled_from([False, False, False, True])),
     )
 
 
+_HOLDERS: tuple[Lifetime, ...] = ("function", "request")
 _UNPARSED: tuple[Asks, ...] = ("nothing", "connection")
 _ANY: tuple[Asks, ...] = (
     "header", "query", "body", "cookie", "connection", "request", "response", "background", "scopes",

@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Final, ParamSpec, TypeVar
 
 import anyio
@@ -91,6 +91,7 @@ def retry(
     last attempt's error is raised as it is.
     """
     recent = _Recent(budget, clock())
+    tries = _Tries(policy, recent, clock, sleep, uniform, idempotent=idempotent)
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[object, object, T]]:
         @functools.wraps(function)
@@ -99,32 +100,56 @@ def retry(
             if now >= recent.ends:
                 recent.turn(now)
             recent.calls += 1
-            until = now + policy.deadline
             try:
                 return await function(*args, **kwargs)
             except Exception as error:
                 if not policy.is_worth(error):
                     raise
                 failed = error
-            for number, pause in enumerate(pauses(policy, uniform=uniform), start=1):
-                stop = _reason_to_stop(failed, until - clock() - pause, idempotent=idempotent)
-                stop = stop or ("" if recent.spend(clock()) else "the budget for further attempts is spent")
-                _tell(function, policy, number, failed, stop or f"again in {pause:.2f} s")
-                if stop:
-                    raise failed
-                await sleep(pause)
-                try:
-                    return await _within(until - clock(), function, *args, **kwargs)
-                except Exception as error:
-                    if not policy.is_worth(error):
-                        raise
-                    failed = error
-            _tell(function, policy, policy.attempts, failed, "it was the last")
-            raise failed
+            return await tries.go_on(failed, now + policy.deadline, function, *args, **kwargs)
 
         return trying
 
     return decorate
+
+
+@dataclass(frozen=True)
+class _Tries:
+    """The attempts that come on top of the first ones, of all functions one decorator is put on."""
+
+    policy: Retry
+    recent: _Recent
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[object]]
+    uniform: Callable[[float, float], float]
+    _: KW_ONLY
+    idempotent: bool
+
+    async def go_on(
+        self, failed: Exception, until: float, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        policy = self.policy
+        for number, pause in enumerate(pauses(policy, uniform=self.uniform), start=1):
+            stop = self._reason_to_stop(failed, until - self.clock() - pause)
+            _tell(function, policy, number, failed, stop or f"again in {pause:.2f} s")
+            if stop:
+                raise failed
+            await self.sleep(pause)
+            try:
+                return await _within(until - self.clock(), function, *args, **kwargs)
+            except Exception as error:
+                if not policy.is_worth(error):
+                    raise
+                failed = error
+        _tell(function, policy, policy.attempts, failed, "it was the last")
+        raise failed
+
+    def _reason_to_stop(self, error: Exception, left: float) -> str:
+        if not self.idempotent and not had_no_effect(error):
+            return "it may have had an effect"
+        if left <= 0:
+            return "the deadline comes before another attempt"
+        return "" if self.recent.spend(self.clock()) else "the budget for further attempts is spent"
 
 
 async def _within(seconds: float, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -133,12 +158,6 @@ async def _within(seconds: float, function: Callable[P, Awaitable[T]], *args: P.
     assert limit.cancelled_caught
     name = getattr(function, "__name__", "the call")
     raise TimedOut(f"{name} did not answer within the deadline of its Retry: its last attempt may have had an effect")
-
-
-def _reason_to_stop(error: Exception, left: float, *, idempotent: bool) -> str:
-    if not idempotent and not had_no_effect(error):
-        return "it may have had an effect"
-    return "the deadline comes before another attempt" if left <= 0 else ""
 
 
 def had_no_effect(error: Exception) -> bool:

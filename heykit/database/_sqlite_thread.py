@@ -65,6 +65,7 @@ class Job:
 class _Counts:
     acquired: int = 0
     timed_out: int = 0
+    waited: float = 0.0  # seconds, of all jobs for their turn
 
 
 class SqliteThread:
@@ -134,9 +135,12 @@ class SqliteThread:
         return {
             "in_use": in_use,
             "idle": 1 - in_use,
+            "utilization": in_use,
             "waiting": waiting,
             "acquired": self.counts.acquired,
             "timed_out": self.counts.timed_out,
+            "reconnects": 0,  # a file is always there, or the database is no longer the one that was opened
+            "wait_seconds": self.counts.waited,
         }
 
     def release(self, hold: Hold) -> None:
@@ -287,6 +291,7 @@ class SqliteThread:
         with self._lock:
             job.started = job.final or not (job.withdrawn or self._closed)
             self._running = job if job.started else None
+        self.counts.waited += max(0.0, self.clock() - (job.deadline - self.time_limit))
         return job.started
 
     def _stop_running(self) -> None:

@@ -664,9 +664,22 @@ async def test_health(videos: Database) -> None:
     """An open database passes, with the figures of its pool."""
     health = await videos.health()
     assert (health.status, health.kind) == ("pass", "resource")
-    assert {"max_connections", "in_use", "idle", "waiting", "acquired", "timed_out", "after_commit_errors"} <= set(
-        health.figures
-    )
+    assert {*health.figures} == {
+        "max_connections", "in_use", "idle", "utilization", "waiting", "acquired", "timed_out", "reconnects",
+        "wait_seconds", "after_commit_errors",
+    }  # fmt: skip
+
+
+async def test_who_waits_for_the_database_is_counted(database_url: str) -> None:
+    options = {"max_connections": 1} if database_url.startswith("postgresql") else {}
+    async with connect(database_url, **options) as database:
+        before = database.stats()["wait_seconds"]
+        async with anyio.create_task_group() as tasks, database.transaction():
+            tasks.start_soon(database.fetch_value, "SELECT 1")
+            await anyio.sleep(0.05)
+            assert database.stats()["utilization"] == 1
+        assert 0.04 < database.stats()["wait_seconds"] - before < 5
+        assert database.stats()["utilization"] == 0
 
 
 async def test_a_closed_database_says_so(database_url: str) -> None:

@@ -19,12 +19,16 @@ DISTINCT FROM work on both. `execute` without arguments takes several statements
 **Transactions.** SQLite has one writer, so a transaction holds the whole database and others wait their turn: keep it
 short, and inside it ask the transaction, not the database. PostgreSQL refuses everything after a failed statement
 until the transaction ends: put what may fail in a transaction of its own inside, which is a savepoint on both.
+
+    @retry(Retry(attempts=5, on=(Unavailable,)))  # each time from its start: the one that lost had no effect
+    async def transfer(amount: int) -> None:
+        async with database.transaction(isolation="serializable") as transaction: ...
 """
 
 from __future__ import annotations
 
 from heykit.database._connect import connect, postgres, sqlite
 from heykit.database._migrate import migrate
-from heykit.database.protocol import Connection, Database, Row, Transaction
+from heykit.database.protocol import Connection, Database, Isolation, Row, Transaction
 
-__all__ = ["Connection", "Database", "Row", "Transaction", "connect", "migrate", "postgres", "sqlite"]
+__all__ = ["Connection", "Database", "Isolation", "Row", "Transaction", "connect", "migrate", "postgres", "sqlite"]

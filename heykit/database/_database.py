@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Generic, Protocol, Self, TypeVar, overload
+from typing import Generic, Protocol, Self, TypeVar, get_args, overload
 
 import anyio
 
 from heykit.database._finish import Call, run_all
 from heykit.database._rows import Builders, Table, rows_of
-from heykit.database.protocol import Connection, Row, Transaction
+from heykit.database.protocol import Connection, Isolation, Row, Transaction
 from heykit.errors import DatabaseError, HeykitError
 from heykit.health import Health
 
@@ -30,7 +30,7 @@ class Lane(Protocol):
     async def execute(self, sql: str, args: Sequence[object]) -> int: ...
     async def execute_many(self, sql: str, rows: list[Sequence[object]]) -> None: ...
     def batches(self, sql: str, args: Sequence[object]) -> AbstractAsyncContextManager[NextBatch]: ...
-    def transaction(self, committed: Call) -> AbstractAsyncContextManager[Lane]: ...
+    def transaction(self, committed: Call, isolation: Isolation | None) -> AbstractAsyncContextManager[Lane]: ...
 
 
 class Engine(Protocol):
@@ -131,13 +131,15 @@ class _Asked:
             yield _Stream(next_rows)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction]:
+    async def transaction(self, *, isolation: Isolation | None = None) -> AsyncGenerator[Transaction]:
+        if isolation is not None and isolation not in get_args(Isolation):
+            raise DatabaseError(f"there is no isolation {isolation!r}: take one of {', '.join(get_args(Isolation))}")
         calls: list[Call] = []
 
         async def committed() -> None:
             self._shared.after_commit_errors += await run_all(calls, self._shared.engine.command_timeout)
 
-        async with self._lane.transaction(committed) as lane:
+        async with self._lane.transaction(committed, isolation) as lane:
             with _Transaction(self._shared, lane, calls) as transaction:
                 yield transaction
 
@@ -160,13 +162,15 @@ class _Transaction(_Asked):
         self._calls.append(call)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Transaction]:
+    async def transaction(self, *, isolation: Isolation | None = None) -> AsyncGenerator[Transaction]:
         calls: list[Call] = []
 
         async def released() -> None:
             self._calls.extend(calls)
 
-        async with self._lane.transaction(released) as lane:
+        if isolation is not None:
+            raise DatabaseError("a transaction within another has that one's isolation: give it to the outermost")
+        async with self._lane.transaction(released, None) as lane:
             with _Transaction(self._shared, lane, calls) as transaction:
                 yield transaction
 

@@ -17,7 +17,7 @@ from heykit.database._postgres_pool import Limits, Pool
 from heykit.database._postgres_traces import leaves_traces
 from heykit.database._rows import Table
 from heykit.database._values import plain
-from heykit.database.protocol import Database
+from heykit.database.protocol import Database, Isolation
 from heykit.errors import DatabaseError, HeykitError, TimedOut, Unavailable
 
 T = TypeVar("T")
@@ -140,13 +140,13 @@ class _Postgres:
             raise
         await self.give_back(session)
 
-    async def begun(self) -> _Session:
+    async def begun(self, begin: str) -> _Session:
         """Give a session in a transaction. A BEGIN that was lost has had no effect, so another connection may try."""
         attempts_left = self._retry_attempts
         while True:
             session = _Session(await self.pool.acquire(), self._server)
             try:
-                await session.control("BEGIN")
+                await session.control(begin)
             except BaseException as error:
                 await self.give_back(session, error)
                 if not isinstance(error, Unavailable) or isinstance(error, TimedOut) or not attempts_left:
@@ -235,12 +235,12 @@ class _PostgresLane:
             yield next_batch
 
     @asynccontextmanager
-    async def transaction(self, committed: Call) -> AsyncGenerator[Lane]:
+    async def transaction(self, committed: Call, isolation: Isolation | None) -> AsyncGenerator[Lane]:
         self._check_open()
         own = self._session is None
-        session = self._session or await self._engine.begun()
+        session = self._session or await self._engine.begun(_beginning(isolation))
         lane = _PostgresLane(self._engine, session, inside=True)
-        begin, undo, keep = self._steps(session)
+        begin, undo, keep = self._steps(session, isolation)
         try:
             if not own:
                 await session.control(begin)
@@ -270,10 +270,10 @@ class _PostgresLane:
             await self._engine.give_back(session)
         await committed()
 
-    def _steps(self, session: _Session) -> tuple[str, str, str]:
+    def _steps(self, session: _Session, isolation: Isolation | None) -> tuple[str, str, str]:
         """Give the statements that begin a transaction or a savepoint, undo it and keep it."""
         if not self._inside:
-            return "BEGIN", "ROLLBACK", "COMMIT"
+            return _beginning(isolation), "ROLLBACK", "COMMIT"
         session.savepoints += 1
         name = f"heykit_{session.savepoints}"
         return f"SAVEPOINT {name}", f"ROLLBACK TO {name}; RELEASE {name}", f"RELEASE {name}"
@@ -306,6 +306,10 @@ class _PostgresLane:
     def _check_open(self) -> None:
         if self._over:
             raise DatabaseError(_OVER)
+
+
+def _beginning(isolation: Isolation | None) -> str:
+    return "BEGIN" if isolation is None else f"BEGIN ISOLATION LEVEL {isolation.upper()}"
 
 
 def _may_be_repeated(error: BaseException) -> bool:

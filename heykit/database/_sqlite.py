@@ -22,7 +22,7 @@ from heykit.database._sqlite_group import is_change
 from heykit.database._sqlite_text import bindings, placeholders, statements
 from heykit.database._sqlite_thread import Hold, SqliteThread
 from heykit.database._sqlite_work import atomically, changed, columns_of, fetched, run
-from heykit.database.protocol import Database
+from heykit.database.protocol import Database, Isolation
 from heykit.errors import DatabaseError, HeykitError
 
 R = TypeVar("R")
@@ -167,7 +167,8 @@ class _SqliteLane:
                 yield next_batch
 
     @asynccontextmanager
-    async def transaction(self, committed: Call) -> AsyncGenerator[Lane]:
+    async def transaction(self, committed: Call, isolation: Isolation | None) -> AsyncGenerator[Lane]:
+        # It is alone with the connection, and BEGIN IMMEDIATE with the file: every isolation there is.
         self._check_open()
         hold = self._hold or Hold()
         own = hold if self._hold is None else None

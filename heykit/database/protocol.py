@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar, overload
+from typing import Literal, Protocol, TypeVar, overload
 
 from heykit.health import Health
 
 T = TypeVar("T")
+Isolation = Literal["read committed", "repeatable read", "serializable"]
+"""What a transaction may see of others, in the words of the SQL standard."""
 
 
 class Row(Protocol):
@@ -24,7 +26,9 @@ class Connection(Protocol):
     `into=` builds a dataclass from each row, fields by column name, typed. `fetch_value` gives the first column of the
     first row, None where there is none. `execute` gives the number of rows changed; without arguments it takes several
     statements, runs all or none, and gives the last one's number. `execute_many` runs one statement with each
-    row's arguments, all or none. `stream` reads a SELECT in batches.
+    row's arguments, all or none. `stream` reads a SELECT in batches. `transaction` takes the isolation that it needs at
+    least, where the database's own default is not enough; what loses against another transaction is rolled back and
+    raises Unavailable with `had_no_effect`, so that `retry` around all of it makes it run again.
 
     Every method raises IntegrityError when a constraint refuses a change, DatabaseError for any other statement that is
     refused, Unavailable when the database is away or no connection is free in time, and TimedOut when a statement that
@@ -46,7 +50,7 @@ class Connection(Protocol):
     def stream(self, sql: str, *args: object) -> AbstractAsyncContextManager[AsyncIterator[Row]]: ...
     @overload
     def stream(self, sql: str, *args: object, into: type[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]: ...
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+    def transaction(self, *, isolation: Isolation | None = None) -> AbstractAsyncContextManager[Transaction]: ...
 
 
 class Transaction(Connection, Protocol):

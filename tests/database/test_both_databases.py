@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from heykit.database import Connection, Database, connect
 from heykit.errors import DatabaseError, IntegrityError, TimedOut, Unavailable
+from heykit.resilience import Budget, Retry, retry
 
 
 @dataclass(frozen=True)
@@ -658,6 +659,39 @@ async def test_who_came_first_goes_first(database_url: str) -> None:
                 group.start_soon(take, number)
                 await checkpoint()
     assert [*range(10)] == order
+
+
+async def test_of_serializable_transactions_that_meet_each_counts_and_who_loses_runs_again(database: Database) -> None:
+    """Each reads what the others are about to change: under less isolation two of them would add to the same number."""
+    await database.execute("CREATE TABLE counters (number INTEGER NOT NULL)")
+    await database.execute("INSERT INTO counters VALUES (0)")
+    began = 0
+
+    @retry(Retry(attempts=50, deadline=20, wait=0.01, on=(Unavailable,)), budget=Budget(share=50))
+    async def add() -> None:
+        nonlocal began
+        began += 1
+        async with database.transaction(isolation="serializable") as transaction:
+            number = await transaction.fetch_value("SELECT number FROM counters")
+            assert isinstance(number, int)
+            await transaction.execute("UPDATE counters SET number = $1", number + 1)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(add)
+    assert await database.fetch_value("SELECT number FROM counters") == 20
+    assert began >= 20
+
+
+async def test_isolation_is_one_of_three_and_the_outermosts_affair(database: Database) -> None:
+    with pytest.raises(DatabaseError, match="there is no isolation 'snapshot': take one of read committed, "):
+        async with database.transaction(isolation="snapshot"):  # type: ignore[arg-type]
+            pass
+    async with database.transaction(isolation="repeatable read") as transaction:
+        with pytest.raises(DatabaseError, match="give it to the outermost"):
+            async with transaction.transaction(isolation="serializable"):
+                pass
+        assert await transaction.fetch_value("SELECT 1") == 1
 
 
 async def test_health(videos: Database) -> None:

@@ -147,6 +147,12 @@ class TimedOut(Unavailable):
     code = "timed_out"
 
 
+class Overloaded(Unavailable):
+    """More is asked for at once than is let through; what was asked for may be well."""
+
+    code = "overloaded"
+
+
 class DatabaseError(HeykitError):
     """The database refused a statement; the message names neither values nor credentials."""
 

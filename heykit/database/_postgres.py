@@ -81,13 +81,20 @@ class _Session:
     @asynccontextmanager
     async def asked(self, *, traces: bool = False) -> AsyncGenerator[asyncpg.Connection]:
         """Lend the connection for one statement."""
-        if self.over:
-            raise DatabaseError(_OVER)
         async with self._translating() as connection:
+            if self.over:  # also where it ended while this one waited for its turn
+                raise DatabaseError(_OVER)
             before = self.in_transaction()
             self.traces = self.traces or traces
-            yield connection
+            try:
+                yield connection
+            except Exception as error:  # noqa: BLE001 - raised again, in heykit's words
+                raise _told(translated(error, self._server), certain=before or not traces) from None
             _require(before == self.in_transaction())
+
+    def is_asked(self) -> bool:
+        """Tell whether a statement is still under way, or waits for its turn."""
+        return self._turn.locked()
 
     async def control(self, sql: str) -> str:
         """Run a statement that begins or ends a transaction."""
@@ -100,8 +107,12 @@ class _Session:
             try:
                 yield self.connection
             except Exception as error:  # noqa: BLE001 - every error leaves in heykit's words
+                self.traces = True
                 # From None: the driver's own text, which a traceback would show, holds values.
                 raise translated(error, self._server) from None
+            except BaseException:
+                self.traces = True  # what was begun may still be answered
+                raise
 
 
 class _Postgres:
@@ -159,7 +170,8 @@ class _Postgres:
         """Return a session's connection; after a cancellation or a lost answer nobody waits until it is clean."""
         session.over = True
         connection = session.connection
-        if not session.traces and not connection.is_closed() and not connection.is_in_transaction() and error is None:
+        clean = not (session.traces or session.is_asked() or connection.is_closed() or connection.is_in_transaction())
+        if clean and error is None:
             self.pool.take_back(connection)
         elif error is None or (isinstance(error, Exception) and not isinstance(error, Unavailable)):
             await self.pool.release(connection)
@@ -175,7 +187,9 @@ class _Postgres:
                 answer = await ask(connection)
                 _require(not connection.is_in_transaction())
             except BaseException as error:
-                known = translated(error, self._server) if isinstance(error, Exception) else error
+                known = error
+                if isinstance(error, Exception):
+                    known = _told(translated(error, self._server), certain=not self.leaves_traces(sql))
                 await self.give_back(_Session(connection, self._server), known)
                 if not attempts_left or not _may_be_repeated(known):
                     if known is error:
@@ -306,6 +320,12 @@ class _PostgresLane:
     def _check_open(self) -> None:
         if self._over:
             raise DatabaseError(_OVER)
+
+
+def _told(error: HeykitError, *, certain: bool) -> HeykitError:
+    """What is no plain statement, a procedure or several statements, may have committed before it failed."""
+    error.had_no_effect = error.had_no_effect and certain
+    return error
 
 
 def _beginning(isolation: Isolation | None) -> str:

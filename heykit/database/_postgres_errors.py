@@ -27,7 +27,7 @@ _MEANINGS: Mapping[str, tuple[type[HeykitError], str]] = MappingProxyType(
         "40P01": (Unavailable, _AGAIN),  # deadlock
         "57014": (
             TimedOut,
-            "PostgreSQL cancelled the statement, which had no effect: give it more time, or less to do",
+            "PostgreSQL cancelled the statement: give it more time, or less to do",
         ),
         "42P02": (DatabaseError, "the statement has a placeholder for which no argument was given"),
         # The server's text for a data exception quotes the value.

@@ -9,11 +9,13 @@ than their time limit is a delay, and they are served the moment it is back.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +27,10 @@ from heykit.errors import DatabaseError, HeykitError, Unavailable
 if TYPE_CHECKING:
     import asyncpg
 
+logger = logging.getLogger("heykit.database")
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2  # seconds between attempts to connect, doubled up to the longest
+_GOODBYE: Final = 1.0  # seconds for one that is replaced; until then its place is not given to another
 _LIFETIME_SPREAD: Final = 0.1  # of the lifetime: connections opened together are not replaced together
 
 
@@ -81,6 +86,7 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaks = Leaks(limits.held)
         self._refusal: HeykitError | None = None  # of the latest attempt to connect
+        self._retired = 0  # of those open at the server: they are closing
         self._closed = False
         self._acquired = 0
         self._timed_out = 0
@@ -108,11 +114,14 @@ class Pool:
         """Give a connection that was alive a moment ago. Raises Unavailable after `connection_timeout` seconds."""
         started = self._clock()
         while True:
-            connection, idle_since = await self._next(self._limits.connection_timeout - (self._clock() - started))
-            if await self._alive(connection, idle_since):
+            connection, idle_since = await self._next(self._left(started))
+            if await self._alive(connection, idle_since, self._left(started)):
                 self._lent(connection)
                 self._waited += self._clock() - started
                 return connection
+
+    def _left(self, started: float) -> float:
+        return self._limits.connection_timeout - (self._clock() - started)
 
     def take_back(self, connection: asyncpg.Connection) -> None:
         """Take back what is clean."""
@@ -184,7 +193,7 @@ class Pool:
     async def _next(self, time_limit: float) -> tuple[asyncpg.Connection, float]:
         if self._closed:
             raise DatabaseError("the database is closed")
-        if self._idle:
+        if self._idle and time_limit > 0:
             return self._idle.pop()  # the one used last: those beyond need grow old
         waiter = _Waiter(asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
@@ -217,14 +226,14 @@ class Pool:
             reason = f"all {self._limits.max_connections} connections to PostgreSQL were in use and none free {within}"
         return Unavailable(reason, had_no_effect=True)
 
-    async def _alive(self, connection: asyncpg.Connection, idle_since: float) -> bool:
+    async def _alive(self, connection: asyncpg.Connection, idle_since: float, time_limit: float) -> bool:
         if connection.is_closed():
             self._drop(connection)
             return False
         if self._clock() - idle_since < self._limits.health_check_interval:
             return True
         try:
-            await connection.execute("SELECT 1", timeout=self._limits.connection_timeout)
+            await connection.execute("SELECT 1", timeout=time_limit)
         except BaseException as error:
             self._drop(connection)
             if not isinstance(error, Exception):
@@ -237,7 +246,11 @@ class Pool:
             self._drop(connection)
         elif self._open[connection] <= self._clock():
             self._retire(connection)
-        elif (waiter := self._first_waiter()) is not None:
+        else:
+            self._pass_on(connection)
+
+    def _pass_on(self, connection: asyncpg.Connection) -> None:
+        if (waiter := self._first_waiter()) is not None:
             waiter.granted.set_result(connection)
         else:
             self._idle.append((connection, self._clock()))
@@ -257,8 +270,18 @@ class Pool:
 
     def _retire(self, connection: asyncpg.Connection) -> None:
         del self._open[connection]
-        self._in_background(connection.close(timeout=self._limits.connection_timeout))
-        self._grow()
+        self._retired += 1
+        self._in_background(self._end(connection))
+
+    async def _end(self, connection: asyncpg.Connection) -> None:
+        """Close one; only then may another take its place at the server."""
+        try:
+            await connection.close(timeout=min(self._limits.connection_timeout, _GOODBYE))
+        except Exception:
+            logger.debug("a connection that was replaced did not close in order", exc_info=True)
+        finally:
+            self._retired -= 1
+            self._grow()
 
     async def _maintain(self) -> None:
         """Look, every so often, whether those that lie idle still answer, and keep their least number."""
@@ -269,7 +292,7 @@ class Pool:
             for pair in resting:
                 if pair in self._idle:  # nobody has taken it meanwhile
                     self._idle.remove(pair)
-                    if await self._alive(*pair):
+                    if await self._alive(*pair, self._limits.connection_timeout):
                         self._give(pair[0])
             self._grow()
 
@@ -284,12 +307,12 @@ class Pool:
             task.add_done_callback(self._connected)
 
     def _wanted(self) -> int:
-        open_ = len(self._open)
+        open_ = len(self._open) + self._retired
         return min(max(len(self._waiting), self._limits.min_connections - open_), self._limits.max_connections - open_)
 
     def _connected(self, task: asyncio.Task[bool]) -> None:
         self._connects.discard(task)
-        if not task.cancelled() and task.result():
+        if not task.cancelled() and (task.result() or self._waiting):  # those came after the others were refused
             self._grow()
 
     async def _connect(self) -> bool:
@@ -310,7 +333,7 @@ class Pool:
             else:
                 self._refusal = None
                 self._open[connection] = self._clock() + self._lifetime()
-                self._give(connection)
+                self._pass_on(connection)  # however short its life, it is used once
                 return True
         return True
 
@@ -319,7 +342,7 @@ class Pool:
 
     def _refuse_all(self, error: HeykitError) -> None:
         while (waiter := self._first_waiter()) is not None:
-            _refuse(waiter, error)
+            _refuse(waiter, copy(error))  # each its own: a traceback grows on it
 
     def _in_background(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

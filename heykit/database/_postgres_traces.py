@@ -12,8 +12,14 @@ from typing import Final
 
 _ROWS: Final = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE"})
 _FIRST_WORD: Final = re.compile(r"[\s(]*([A-Za-z]+)")
-# A comment may stand between a name and its bracket, and behind a semicolon a second statement.
-_HIDING: Final = re.compile(r"/\*|--|;\s*\S")
+# A comment may stand between a name and its bracket, behind a semicolon a second statement, and anything in what is
+# quoted with escapes or dollars.
+_HIDING: Final = re.compile(r"/\*|--|;\s*\S|\bE'|U&|\$[A-Za-z_]*\$", re.IGNORECASE)
+_LITERAL: Final = re.compile("'[^']*'")
+# Brackets that follow a word which might be a function's name elsewhere.
+_CLAUSES: Final = re.compile(
+    r"\bON\s+CONFLICT\s*\(|\)\s*(?:FILTER|OVER)\s*\(|\bAS\s+(?:NOT\s+)?MATERIALIZED\s*\(", re.IGNORECASE
+)
 # The columns of INSERT INTO, of a WITH and of an alias look like the arguments of a call.
 _COLUMNS: Final = re.compile(
     r"""\b(?:INTO|WITH|RECURSIVE|AS)\s+(?:[A-Za-z_][\w$]*|"[^"]*")(?:\.(?:[A-Za-z_][\w$]*|"[^"]*"))?\s*\(""",
@@ -22,10 +28,9 @@ _COLUMNS: Final = re.compile(
 _CALLED: Final = re.compile(r"""(\.\s*)?([A-Za-z_\u0080-\uffff][\w$]*|")\s*\(""")
 # Words after which an open bracket is no call.
 _KEYWORDS: Final = (
-    "all and any array as between by case conflict cross cube delete distinct else end except exists filter for from "
-    "full grouping having ilike in insert intersect into is join lateral left like limit materialized merge not "
-    "nothing offset on only or order outer over partition returning right rollup row select set sets similar some "
-    "then to union unique update using values when where window with within"
+    "all and any array as between case distinct else end except exists for from group having ilike in intersect into "
+    "join lateral like limit not offset on only or order returning row select some then to union unique using values "
+    "when where window with"
 )
 _HARMLESS: Final = (
     "abs age array_agg array_append array_cat array_length array_position array_prepend array_remove array_to_json "
@@ -49,13 +54,14 @@ _NOT_SUSPICIOUS: Final = frozenset([*_KEYWORDS.split(), *_HARMLESS.split()])
 def leaves_traces(sql: str) -> bool:
     """Tell whether the connection must be reset after a statement.
 
-    A trigger, a view or an operator that sets something is not seen here: such things belong into the transaction
-    (`SET LOCAL`, `pg_advisory_xact_lock`).
+    A trigger, a view or an operator that sets something is not seen here, nor a function of one's own that has the name
+    of a built-in: such things belong into the transaction (`SET LOCAL`, `pg_advisory_xact_lock`).
     """
     first = _FIRST_WORD.match(sql)
     if first is None or first[1].upper() not in _ROWS or _HIDING.search(sql):
         return True
-    return any(_is_suspicious(qualified, name) for qualified, name in _CALLED.findall(_COLUMNS.sub("AS (", sql)))
+    plain = _CLAUSES.sub(" AS (", _COLUMNS.sub("AS (", _LITERAL.sub("''", sql)))
+    return any(_is_suspicious(qualified, name) for qualified, name in _CALLED.findall(plain))
 
 
 def _is_suspicious(qualified: str, name: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from heykit.database._sqlite_text import is_interrupted, is_of_the_disk
@@ -14,13 +16,15 @@ Outcome = tuple[object, Exception | None]
 
 MOST = 256  # writes in one commit
 _LONGEST = 0.02  # seconds for all of them: a slow one must not keep the others from their answers
+_ROLLBACKS = 10
 _INSTRUCTIONS = 1000  # of SQLite's machine, between two looks at the clock
+_KEEPS_A_PART = re.compile(r"\bOR\s+FAIL\b", re.IGNORECASE)  # of what it changed before it failed
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
 def is_change(sql: str) -> bool:
     """Tell whether a statement changes rows and nothing else, so that it may share a transaction."""
-    return sql.lstrip()[:7].upper().startswith(_CHANGES)
+    return sql.lstrip()[:7].upper().startswith(_CHANGES) and _KEEPS_A_PART.search(sql) is None
 
 
 def committed_together(
@@ -44,12 +48,18 @@ def committed_together(
         require_usable()
         connection.execute("COMMIT")
     except Exception:  # noqa: BLE001 - done by itself, each is told what is wrong with it
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _roll_back(connection)
         return None
     finally:
         connection.set_progress_handler(None, 0)
     return outcomes
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    for _ in range(_ROLLBACKS):
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):  # interrupted, by the time limit of the write that ran last
+                connection.execute("ROLLBACK")
 
 
 def _on_a_savepoint(connection: sqlite3.Connection, write: Callable[[], object]) -> Outcome:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
-from heykit.errors import HeykitError, Unavailable
+from heykit.errors import HeykitError, Overloaded, Unavailable
+from heykit.resilience._names import name_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +55,7 @@ def breaker(
     circuit = Circuit(policy)
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[object, object, T]]:
-        name = getattr(function, "__qualname__", repr(function))
+        name = name_of(function)
 
         @functools.wraps(function)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -63,8 +65,8 @@ def breaker(
             try:
                 value = await function(*args, **kwargs)
             except BaseException as error:
-                if not isinstance(error, Exception):
-                    circuit.abandoned(turn)
+                if not isinstance(error, Exception) or (isinstance(error, Overloaded) and not policy.on):
+                    circuit.abandoned(turn)  # it says nothing of what was asked
                 elif not policy.is_failure(error):
                     _passed(circuit, turn, name)
                 elif circuit.failed(turn, clock()):
@@ -117,15 +119,17 @@ class Circuit:
         """Give the turn a call belongs to, or nothing where it is refused."""
         if self.state == "closed":
             return self.turn
-        if self.state == "half-open" or now < self._until:
+        if now < self._until:
             return None
+        # A probe that has said nothing for as long as a cooldown is given up.
         self.state = "half-open"
+        self._until = now + self._policy.cooldown
         self.turn += 1
         return self.turn
 
     def seconds_left(self, now: float) -> float:
         """Say in how many seconds it may be worth asking again."""
-        return max(0.0, self._until - now) if self.state == "open" else min(1.0, self._policy.cooldown)
+        return max(0.0, self._until - now)
 
     def succeeded(self, turn: int) -> bool:
         """Note an answer; tell whether that closes it."""
@@ -152,4 +156,5 @@ class Circuit:
         """Note that a call was cancelled: where it was the probe, the next one is."""
         if turn == self.turn and self.state == "half-open":
             self.state = "open"
+            self._until = -math.inf
             self.turn += 1

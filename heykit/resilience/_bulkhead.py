@@ -10,7 +10,8 @@ from typing import ParamSpec, TypeVar
 
 import anyio
 
-from heykit.errors import Unavailable
+from heykit.errors import Overloaded
+from heykit.resilience._names import name_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,18 +33,18 @@ class Bulkhead:
 def bulkhead(policy: Bulkhead) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[object, object, T]]]:
     """Make a decorator that bounds how many calls of an async function run and wait.
 
-    A call that finds no place, or none in time, raises `Unavailable`: 503 with `Retry-After` at the edge. The functions
+    A call that finds no place, or none in time, raises `Overloaded`: 503 with `Retry-After` at the edge. The functions
     one decorator is put on share the places.
     """
     places = _Places(policy.at_once)
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[object, object, T]]:
-        name = getattr(function, "__qualname__", repr(function))
+        name = name_of(function)
 
         @functools.wraps(function)
         async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:
             if not places.taken() and not await _waited(places, policy):
-                raise Unavailable(
+                raise Overloaded(
                     f"{policy.at_once} calls of {name} run and others wait: try again later",
                     retry_after=policy.wait,
                     had_no_effect=True,

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import ParamSpec, TypeVar
 
 from heykit.errors import HeykitError
+from heykit.resilience._names import name_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,15 +35,11 @@ def with_fallback(
             if not away:
                 away = True
                 said = f"{type(error).__name__}: {error}" if isinstance(error, HeykitError) else type(error).__name__
-                logger.warning("%s fails (%s); %s answers instead", _name(call), said, _name(fallback))
+                logger.warning("%s fails (%s); %s answers instead", name_of(call), said, name_of(fallback))
             return await fallback(*args, **kwargs)
         if away:
             away = False
-            logger.info("%s answers again", _name(call))
+            logger.info("%s answers again", name_of(call))
         return value
 
     return either
-
-
-def _name(function: Callable[..., object]) -> str:
-    return str(getattr(function, "__qualname__", repr(function)))

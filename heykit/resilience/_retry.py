@@ -14,6 +14,7 @@ from typing import Final, ParamSpec, TypeVar
 import anyio
 
 from heykit.errors import HeykitError, TimedOut
+from heykit.resilience._names import name_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,7 +87,8 @@ def retry(
     """Make a decorator that calls an async function again where that may help and cannot hurt.
 
     A call that is not `idempotent` is repeated only after an error that says it had no effect (`had_no_effect` of
-    heykit's errors). The functions one decorator is put on share its budget. No attempt begins after the deadline, and
+    heykit's errors): put it on the call that may fail so, or on one transaction, not on a function that does something
+    else before. The functions one decorator is put on share its budget. No attempt begins after the deadline, and
     one that follows another is ended there with `TimedOut`; the first has the time limits of its own function. The
     last attempt's error is raised as it is.
     """
@@ -135,6 +137,9 @@ class _Tries:
             if stop:
                 raise failed
             await self.sleep(pause)
+            if self.clock() >= until:
+                _tell(function, policy, number, failed, "the deadline came before another attempt")
+                raise failed
             try:
                 return await _within(until - self.clock(), function, *args, **kwargs)
             except Exception as error:
@@ -156,8 +161,9 @@ async def _within(seconds: float, function: Callable[P, Awaitable[T]], *args: P.
     with anyio.move_on_after(seconds) as limit:
         return await function(*args, **kwargs)
     assert limit.cancelled_caught
-    name = getattr(function, "__name__", "the call")
-    raise TimedOut(f"{name} did not answer within the deadline of its Retry: its last attempt may have had an effect")
+    raise TimedOut(
+        f"{name_of(function)} did not answer within the deadline of its Retry: its last attempt may have had an effect"
+    )
 
 
 def had_no_effect(error: Exception) -> bool:
@@ -168,7 +174,7 @@ def had_no_effect(error: Exception) -> bool:
 def _tell(function: Callable[..., object], policy: Retry, number: int, error: Exception, then: str) -> None:
     # Only heykit's own errors are known to hold no secret.
     said = f"{type(error).__name__}: {error}" if isinstance(error, HeykitError) else type(error).__name__
-    name = getattr(function, "__qualname__", repr(function))
+    name = name_of(function)
     logger.warning("attempt %d of %d of %s failed (%s): %s", number, policy.attempts, name, said, then)
 
 
@@ -188,7 +194,7 @@ class _Recent:
         is_next = now < self.ends + self._budget.window
         self._before, self.calls = (self.calls if is_next else 0), 0
         self._spent_before, self._spent = (self._spent if is_next else 0), 0
-        self.ends = now + self._budget.window
+        self.ends = (self.ends if is_next else now) + self._budget.window
 
     def spend(self, now: float) -> bool:
         """Take one further attempt, where there is one."""

@@ -24,6 +24,9 @@ class Pretended:
         self.broken = False
         self.begins_late = False  # a BEGIN whose answer comes with that of the next statement
         self.transaction = False
+        self.hangs = False
+        self.gate = asyncio.Event()  # before it is closed
+        self.gate.set()
         self.said: list[str] = []
 
     def is_closed(self) -> bool:
@@ -39,6 +42,9 @@ class Pretended:
         self.said.append(query)
         if self.broken:
             raise OSError
+        if self.hangs:
+            await asyncio.sleep(timeout)
+            raise TimeoutError
         self.transaction = self.begins_late or (self.transaction and query != "ROLLBACK")
         self.begins_late = False
         return query
@@ -47,6 +53,7 @@ class Pretended:
         await self.execute("reset", timeout=timeout)
 
     async def close(self, *, timeout: float) -> None:
+        await self.gate.wait()
         self.closed = True
 
 
@@ -279,6 +286,66 @@ async def test_a_connection_is_tried_once_it_was_idle_for_long() -> None:
     with_another = await pool.acquire()
     assert server.opened[0].said[-1] == "SELECT 1"
     assert with_another is cast("asyncpg.Connection", server.opened[1])
+    await pool.close()
+
+
+async def test_whoever_asks_again_as_he_is_refused_is_not_forgotten() -> None:
+    server = Server()
+    server.error = OSError()
+    pool = pool_of(server, attempts=0, timeout=5)
+
+    async def ask_again() -> object:
+        with pytest.raises(Unavailable):
+            await pool.acquire()
+        server.error = None
+        return await pool.acquire()
+
+    async with asyncio.timeout(1):
+        assert await ask_again() is cast("asyncpg.Connection", server.opened[0])
+    await pool.close()
+
+
+async def test_each_is_refused_with_an_error_of_his_own() -> None:
+    server = Server()
+    server.error = OSError()
+    pool = pool_of(server, attempts=0)
+    refusals = await asyncio.gather(*(pool.acquire() for _ in range(3)), return_exceptions=True)
+    assert len({id(refusal) for refusal in refusals}) == 3
+    assert {str(refusal) for refusal in refusals} == {"away"}
+    await pool.close()
+
+
+async def test_many_that_no_longer_answer_take_no_longer_than_one() -> None:
+    server = Server()
+    now = asyncio.get_running_loop().time
+    pool = pool_of(server, size=5, timeout=0.2, clock=now)
+    connections = [await pool.acquire() for _ in range(5)]
+    for pretended in server.opened:
+        pretended.hangs = True
+    for connection in connections:
+        pool.take_back(connection)
+    pool._idle = type(pool._idle)((connection, since - 60) for connection, since in pool._idle)
+    server.up.clear()
+    started = now()
+    with pytest.raises(Unavailable):
+        await pool.acquire()
+    assert now() - started < 0.6
+    await pool.close()
+
+
+async def test_one_that_is_replaced_is_gone_before_another_is_opened() -> None:
+    time = [0.0]
+    server = Server()
+    pool = pool_of(server, clock=lambda: time[0], lifetime=100)
+    first = await pool.acquire()
+    server.opened[0].gate.clear()
+    time[0] = 100.0
+    pool.take_back(first)
+    waiting = asyncio.create_task(pool.acquire())
+    await turns()
+    assert len(server.opened) == 1
+    server.opened[0].gate.set()
+    assert await waiting is not first
     await pool.close()
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from heykit.database import Database, connect
+from heykit.database import Connection, Database, connect
 from heykit.errors import DatabaseError, Unavailable
 from tests.servers import PostgresServer, started_postgres
 
@@ -221,3 +221,64 @@ async def test_two_transactions_that_wait_for_each_other(postgres_url: str) -> N
             group.start_soon(update, 1, 2)
             group.start_soon(update, 2, 1)
     assert sorted(outcomes) == ["again", "done"]
+
+
+async def test_what_is_cancelled_in_a_block_that_goes_on_leaves_no_transaction(postgres_url: str) -> None:
+    async with connect(postgres_url, max_connections=1) as database:
+        await database.execute("CREATE TABLE written (number INTEGER)")
+        for number in range(100):
+            async with database.connection() as connection:
+
+                async def read(connection: Connection = connection) -> None:
+                    async with connection.stream("SELECT 1") as rows:
+                        async for _ in rows:
+                            continue
+
+                reading = asyncio.create_task(read())
+                for _ in range(number % 20):
+                    await asyncio.sleep(0)
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+            await database.execute("INSERT INTO written VALUES ($1)", number)
+
+
+async def test_a_procedure_that_may_have_committed_is_not_called_again(postgres_url: str) -> None:
+    async with connect(postgres_url) as database:
+        await database.execute("CREATE TABLE ran (number INTEGER)")
+        await database.execute(
+            "CREATE PROCEDURE job() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO ran VALUES (1); COMMIT; "
+            "RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$"
+        )
+        with pytest.raises(Unavailable) as lost:
+            await database.execute("CALL job()")
+        assert not lost.value.had_no_effect
+        with pytest.raises(Unavailable) as lost:
+            async with database.connection() as connection:
+                await connection.execute("CALL job()")
+        assert not lost.value.had_no_effect
+        assert await database.fetch_value("SELECT count(*) FROM ran") == 2
+
+
+async def test_a_statement_that_outlives_its_block_meets_nobody(postgres_url: str) -> None:
+    async with connect(postgres_url, max_connections=1) as database, anyio.create_task_group() as tasks:
+        outcomes: list[str] = []
+
+        async def outlive(connection: Connection, sql: str) -> None:
+            try:
+                await connection.execute(sql)
+            except DatabaseError as error:
+                outcomes.append(str(error))
+            except Unavailable:
+                outcomes.append("lost")
+
+        await database.execute("CREATE TABLE strays (number INTEGER)")
+        async with database.connection() as connection:
+            tasks.start_soon(outlive, connection, "SELECT pg_sleep(5)")
+            tasks.start_soon(outlive, connection, "INSERT INTO strays VALUES (1)")
+            await anyio.sleep(0.1)
+        assert await database.fetch_value("SELECT count(*) FROM strays") == 0
+        with anyio.fail_after(2):
+            while len(outcomes) < 2:  # noqa: ASYNC110 - nothing announces it
+                await anyio.sleep(0.01)
+        assert outcomes == ["lost", "this block is over: ask the database, or open another"]
+        assert await database.fetch_value("SELECT count(*) FROM strays") == 0

@@ -16,7 +16,7 @@ HARMLESS = [
     "INSERT INTO guests (name) VALUES ($1)",
     'insert into public."Guests"(name) values ($1) on conflict (name) do update set name = excluded.name returning id',
     "WITH RECURSIVE tree (id, up) AS (SELECT 1, 2) SELECT * FROM tree AS t (id, up)",
-    "UPDATE guests SET (a, b) = (1, CAST($1 AS numeric(3, 2))) WHERE id = ANY($2)",
+    "UPDATE guests SET a = 1, b = CAST($1 AS numeric(3, 2)) WHERE id = ANY($2)",
     "DELETE FROM guests WHERE NOT EXISTS (SELECT 1 FROM visits)",
     "SELECT CASE WHEN (a = 1) THEN (2) END, SUM(b) FILTER (WHERE c) OVER (PARTITION BY d) FROM t JOIN u USING (id)",
     "MERGE INTO t USING u ON (t.a = u.a) WHEN MATCHED THEN DELETE",
@@ -41,6 +41,12 @@ TRACES = [
     "/* first */ SELECT 1",
     "CALL procedure()",
     "SELECT 1 OPERATOR(mine.+) 2",
+    "SELECT merge(1)",
+    "SELECT filter(1), over(2), cube(3)",
+    """SELECT 'x as "', set_config('search_path', 'evil', false), '" (x)'""",
+    """SELECT U&"set!005fconfig" UESCAPE '!' ('search_path', 'evil', false)""",
+    r"SELECT E'\', ', set_config('search_path', 'evil', false)",
+    "SELECT $$ ' $$, set_config('search_path', 'evil', false), ' '",
     "",
 ]
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -159,6 +160,44 @@ def test_nothing_stands_where_the_commit_is_refused() -> None:
     assert not connection.in_transaction
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
     connection.close()
+
+
+def test_a_roll_back_that_is_interrupted_is_done_again() -> None:
+    class Interrupted(sqlite3.Connection):
+        times = 3
+
+        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+            if sql == "ROLLBACK" and self.times:
+                self.times -= 1
+                raise sqlite3.OperationalError("interrupted")
+            return super().execute(sql, *args)
+
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=Interrupted)
+
+    def fails() -> None:
+        raise sqlite3.DatabaseError
+
+    def ends_it() -> None:
+        sqlite3.Connection.execute(connection, "ROLLBACK")
+        connection.execute("BEGIN")
+        fails()
+
+    assert committed_together(connection, [ends_it], lambda: None, clock=lambda: 0.0) is None
+    assert not connection.in_transaction
+    connection.close()
+
+
+async def test_what_keeps_a_part_of_what_it_changed_is_done_alone() -> None:
+    async with numbers() as database:
+        await insert(database, 5)
+
+        async def or_fail() -> str:
+            with pytest.raises(IntegrityError):
+                await database.execute("INSERT OR FAIL INTO numbers VALUES (3, 6), (4, 8), (5, 10), (6, 12)")
+            return "failed"
+
+        await asyncio.gather(insert(database, 1), insert(database, 2), or_fail(), insert(database, 7))
+        assert await all_numbers(database) == [1, 2, 3, 4, 5, 7]
 
 
 WRITER = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Awaitable, Callable
@@ -11,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heykit.errors import IntegrityError, Unavailable
-from heykit.resilience import Breaker, breaker
+from heykit.errors import IntegrityError, Overloaded, Unavailable
+from heykit.resilience import Breaker, Bulkhead, breaker, bulkhead
 from tests.resilience.clocks import Clock
 
-Call = Callable[[Exception | None], Awaitable[str]]
+Call = Callable[[Exception | None], Awaitable[object]]
 
 
 class Peer:
@@ -181,6 +182,60 @@ async def test_it_is_said_once_that_it_opens_and_once_that_it_closes(caplog: pyt
     await rate(None)
     name = rate.__qualname__
     assert caplog.messages == [f"{name} is not called for 5 s: it failed 2 times", f"{name} is called again"]
+
+
+async def test_that_too_many_ask_says_nothing_of_who_is_asked() -> None:
+    gate = anyio.Event()
+
+    @breaker(Breaker(failures=1))
+    @bulkhead(Bulkhead(at_once=1))
+    async def call() -> str:
+        await gate.wait()
+        return "answer"
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(3):
+            with pytest.raises(Overloaded):
+                await call()
+        gate.set()
+    assert await call() == "answer"
+
+
+async def test_a_probe_that_hangs_is_given_up_after_a_cooldown() -> None:
+    clock, calls = Clock(), 0
+
+    @breaker(Breaker(failures=1, cooldown=5), clock=clock)
+    async def call(error: Exception | None) -> str:
+        nonlocal calls
+        calls += 1
+        if error is not None:
+            raise error
+        if calls == 2:
+            await anyio.sleep_forever()
+        return "answer"
+
+    await fail(call)
+    clock.now += 5
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call, None)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(Unavailable, match=r"not asked for 5\.0 s more"):
+            await call(None)
+        clock.now += 5
+        assert await call(None) == "answer"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_message_shows_no_argument_of_a_partial() -> None:
+    async def rate(error: Exception | None, *, api_key: str) -> None:
+        raise error or OSError
+
+    guarded = breaker(Breaker(failures=1))(functools.partial(rate, api_key="s3cret"))
+    await fail(guarded)
+    with pytest.raises(Unavailable, match=r"^test_a_message_shows_no_argument_of_a_partial\S*rate is away"):
+        await guarded(None)
 
 
 @given(st.lists(st.sampled_from(["answers", "fails", "second"]), max_size=60), st.integers(1, 4))

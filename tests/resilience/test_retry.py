@@ -136,6 +136,17 @@ async def test_no_attempt_begins_after_the_deadline() -> None:
     assert flaky.calls == 2
 
 
+async def test_a_pause_that_took_longer_than_meant_is_followed_by_nothing_after_the_deadline() -> None:
+    clock, flaky = Clock(), Flaky(AGAIN, AGAIN)
+
+    async def oversleep(_: float) -> None:
+        clock.now += 5
+
+    with pytest.raises(Unavailable):
+        await retry(Retry(deadline=3), clock=clock, sleep=oversleep)(flaky)(1)
+    assert flaky.calls == 1
+
+
 async def test_an_attempt_that_follows_another_is_ended_at_the_deadline() -> None:
     calls = 0
 
@@ -198,6 +209,23 @@ async def test_after_many_calls_that_went_well_many_may_be_made_again() -> None:
         except Unavailable:
             flaky.errors = []
     assert made == 120  # a tenth of those before, and of those since
+
+
+async def test_calls_of_long_ago_buy_nothing() -> None:
+    clock, flaky = Clock(), Flaky()
+    budget = Budget(share=0.2, per_second=0, window=10)
+    again = retry(Retry(2, wait=0), budget=budget, clock=clock, sleep=clock.sleep)(flaky)
+    for _ in range(2000):
+        await again(1)
+    clock.now += 19.9
+    made = 0
+    for _ in range(200):
+        flaky.errors = [AGAIN]
+        try:
+            made += await again(1)
+        except Unavailable:
+            flaky.errors = []
+    assert made <= 0.2 * 200 + 0.2 * 2000 * 0.02
 
 
 async def test_who_calls_seldom_may_always_try_again() -> None:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.servers import database, database_url, postgres_server, postgres_url
+from tests.servers import database, database_url, fragile, postgres_server, postgres_url, server
 
-__all__ = ["anyio_backend", "database", "database_url", "postgres_server", "postgres_url"]
+__all__ = ["anyio_backend", "database", "database_url", "fragile", "postgres_server", "postgres_url", "server"]
 
 
 @pytest.fixture(scope="session")

@@ -231,3 +231,18 @@ async def database(database_url: str) -> AsyncGenerator[Database]:
     """A fresh, empty database that is open, once of each kind."""
     async with connect(database_url, max_connections=5, command_timeout=20) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def fragile() -> Generator[PostgresServer]:
+    """A server of a module's own, which its tests kill and freeze."""
+    yield from started_postgres()
+
+
+@pytest.fixture
+def server(fragile: PostgresServer) -> Generator[PostgresServer]:
+    """That server, running before each test and after it."""
+    fragile.start()
+    yield fragile
+    fragile.thaw()
+    fragile.start()

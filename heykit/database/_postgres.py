@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
@@ -13,7 +12,9 @@ import asyncpg
 from heykit.database._database import Lane, NextBatch, OpenDatabase
 from heykit.database._finish import Call, finish
 from heykit.database._postgres_errors import connecting_failed, server_of, translated
-from heykit.database._postgres_pool import Limits, Pool
+from heykit.database._postgres_limits import Limits
+from heykit.database._postgres_pool import Pool
+from heykit.database._postgres_session import OVER, Session, require, told
 from heykit.database._postgres_traces import leaves_traces
 from heykit.database._rows import Table
 from heykit.database._values import plain
@@ -23,7 +24,6 @@ from heykit.errors import DatabaseError, HeykitError, TimedOut, Unavailable
 T = TypeVar("T")
 
 _BATCH = 256  # rows
-_OVER = "this block is over: ask the database, or open another"
 _CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 
 
@@ -61,60 +61,6 @@ async def open_postgres(
         await finish(engine.pool.close())
 
 
-class _Session:
-    """One connection, asked by one task at a time: asyncpg refuses a second statement while one is under way.
-
-    `traces`: whether a statement may have left something in it for whoever comes next.
-    """
-
-    def __init__(self, connection: asyncpg.Connection, server: str) -> None:
-        self.connection = connection
-        self.traces = False
-        self._server = server
-        self._turn = asyncio.Lock()
-        self.savepoints = 0
-        self.over = False
-
-    def in_transaction(self) -> bool:
-        return not self.connection.is_closed() and self.connection.is_in_transaction()
-
-    @asynccontextmanager
-    async def asked(self, *, traces: bool = False) -> AsyncGenerator[asyncpg.Connection]:
-        """Lend the connection for one statement."""
-        async with self._translating() as connection:
-            if self.over:  # also where it ended while this one waited for its turn
-                raise DatabaseError(_OVER)
-            before = self.in_transaction()
-            self.traces = self.traces or traces
-            try:
-                yield connection
-            except Exception as error:  # noqa: BLE001 - raised again, in heykit's words
-                raise _told(translated(error, self._server), certain=before or not traces) from None
-            _require(before == self.in_transaction())
-
-    def is_asked(self) -> bool:
-        """Tell whether a statement is still under way, or waits for its turn."""
-        return self._turn.locked()
-
-    async def control(self, sql: str) -> str:
-        """Run a statement that begins or ends a transaction."""
-        async with self._translating() as connection:
-            return await connection.execute(sql)
-
-    @asynccontextmanager
-    async def _translating(self) -> AsyncGenerator[asyncpg.Connection]:
-        async with self._turn:
-            try:
-                yield self.connection
-            except Exception as error:  # noqa: BLE001 - every error leaves in heykit's words
-                self.traces = True
-                # From None: the driver's own text, which a traceback would show, holds values.
-                raise translated(error, self._server) from None
-            except BaseException:
-                self.traces = True  # what was begun may still be answered
-                raise
-
-
 class _Postgres:
     def __init__(self, url: str, limits: Limits, command_timeout: float, statement_cache_size: int) -> None:
         self.command_timeout = command_timeout
@@ -142,8 +88,8 @@ class _Postgres:
             yield _PostgresLane(self, session)
 
     @asynccontextmanager
-    async def session(self) -> AsyncGenerator[_Session]:
-        session = _Session(await self.pool.acquire(), self._server)
+    async def session(self) -> AsyncGenerator[Session]:
+        session = Session(await self.pool.acquire(), self._server)
         try:
             yield session
         except BaseException as error:
@@ -151,11 +97,11 @@ class _Postgres:
             raise
         await self.give_back(session)
 
-    async def begun(self, begin: str) -> _Session:
+    async def begun(self, begin: str) -> Session:
         """Give a session in a transaction. A BEGIN that was lost has had no effect, so another connection may try."""
         attempts_left = self._retry_attempts
         while True:
-            session = _Session(await self.pool.acquire(), self._server)
+            session = Session(await self.pool.acquire(), self._server)
             try:
                 await session.control(begin)
             except BaseException as error:
@@ -166,7 +112,7 @@ class _Postgres:
             else:
                 return session
 
-    async def give_back(self, session: _Session, error: BaseException | None = None) -> None:
+    async def give_back(self, session: Session, error: BaseException | None = None) -> None:
         """Return a session's connection; after a cancellation or a lost answer nobody waits until it is clean."""
         session.over = True
         connection = session.connection
@@ -185,12 +131,12 @@ class _Postgres:
             connection = self.pool.taken() or await self.pool.acquire()
             try:
                 answer = await ask(connection)
-                _require(not connection.is_in_transaction())
+                require(not connection.is_in_transaction())
             except BaseException as error:
                 known = error
                 if isinstance(error, Exception):
-                    known = _told(translated(error, self._server), certain=not self.leaves_traces(sql))
-                await self.give_back(_Session(connection, self._server), known)
+                    known = told(translated(error, self._server), certain=not self.leaves_traces(sql))
+                await self.give_back(Session(connection, self._server), known)
                 if not attempts_left or not _may_be_repeated(known):
                     if known is error:
                         raise
@@ -214,7 +160,7 @@ class _Postgres:
 class _PostgresLane:
     """Statements on any connection of the pool, or on the one session they are given."""
 
-    def __init__(self, engine: _Postgres, session: _Session | None, *, inside: bool = False) -> None:
+    def __init__(self, engine: _Postgres, session: Session | None, *, inside: bool = False) -> None:
         self._engine = engine
         self._session = session
         self._inside = inside
@@ -270,7 +216,7 @@ class _PostgresLane:
         lane._over = True
         await finish(self._end(session, undo, keep, committed))
 
-    async def _end(self, session: _Session, undo: str, keep: str, committed: Call) -> None:
+    async def _end(self, session: Session, undo: str, keep: str, committed: Call) -> None:
         try:
             _check_kept(await session.control(keep))
         except BaseException as error:
@@ -284,7 +230,7 @@ class _PostgresLane:
             await self._engine.give_back(session)
         await committed()
 
-    def _steps(self, session: _Session, isolation: Isolation | None) -> tuple[str, str, str]:
+    def _steps(self, session: Session, isolation: Isolation | None) -> tuple[str, str, str]:
         """Give the statements that begin a transaction or a savepoint, undo it and keep it."""
         if not self._inside:
             return _beginning(isolation), "ROLLBACK", "COMMIT"
@@ -300,7 +246,7 @@ class _PostgresLane:
             return await ask(connection)
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncGenerator[_Session]:
+    async def _reading(self) -> AsyncGenerator[Session]:
         """Lend a session in a transaction, which a cursor needs; one opened for the stream can only read."""
         self._check_open()
         if self._session is None:
@@ -319,13 +265,7 @@ class _PostgresLane:
 
     def _check_open(self) -> None:
         if self._over:
-            raise DatabaseError(_OVER)
-
-
-def _told(error: HeykitError, *, certain: bool) -> HeykitError:
-    """What is no plain statement, a procedure or several statements, may have committed before it failed."""
-    error.had_no_effect = error.had_no_effect and certain
-    return error
+            raise DatabaseError(OVER)
 
 
 def _beginning(isolation: Isolation | None) -> str:
@@ -334,11 +274,6 @@ def _beginning(isolation: Isolation | None) -> str:
 
 def _may_be_repeated(error: BaseException) -> bool:
     return isinstance(error, Unavailable) and error.had_no_effect and not isinstance(error, TimedOut)
-
-
-def _require(as_before: bool) -> None:
-    if not as_before:
-        raise DatabaseError("BEGIN, COMMIT and ROLLBACK are not statements here: use `async with transaction()`")
 
 
 def _table(records: list[asyncpg.Record]) -> Table:

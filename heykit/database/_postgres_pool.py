@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from heykit.database._postgres_leaks import Leaks
+from heykit.database._postgres_limits import Limits
 from heykit.errors import DatabaseError, HeykitError, Unavailable
 
 if TYPE_CHECKING:
@@ -32,29 +33,6 @@ logger = logging.getLogger("heykit.database")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2  # seconds between attempts to connect, doubled up to the longest
 _GOODBYE: Final = 1.0  # seconds for one that is replaced; until then its place is not given to another
 _LIFETIME_SPREAD: Final = 0.1  # of the lifetime: connections opened together are not replaced together
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The pool's settings; times in seconds. `held` is how long a connection may be kept before that is reported."""
-
-    max_connections: int
-    connection_timeout: float
-    retry_attempts: int
-    health_check_interval: float
-    min_connections: int = 0
-    lifetime: float = math.inf
-    held: float = math.inf
-
-    def __post_init__(self) -> None:
-        if self.max_connections < 1 or not self.connection_timeout > 0 or self.retry_attempts < 0:
-            raise ValueError(
-                "max_connections must be at least 1, connection_timeout above 0, retry_attempts not below 0"
-            )
-        if not 0 <= self.min_connections <= self.max_connections:
-            raise ValueError("min_connections must be from 0 to max_connections")
-        if not (self.health_check_interval >= 0 and self.lifetime > 0 and self.held > 0):
-            raise ValueError("health_check_interval must not be below 0, and a lifetime and a limit of holding above 0")
 
 
 @dataclass(eq=False)

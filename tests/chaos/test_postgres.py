@@ -9,34 +9,19 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Generator
 
 import anyio
 import anyio.lowlevel
-import pytest
 
 from heykit.database import Database, connect, postgres
 from heykit.errors import HeykitError, Unavailable
 from heykit.resilience import Retry, retry
 from tests.chaos.load import FULL, Load
-from tests.servers import PostgresServer, started_postgres
+from tests.servers import PostgresServer
 
 BEFORE, AWAY, AFTER = (3.0, 4.0, 4.0) if FULL else (1.0, 1.0, 1.5)
 FROZEN = 10.0 if FULL else 1.5
 CANCELLED = 10_000 if FULL else 1_000
-
-
-@pytest.fixture(scope="module")
-def fragile() -> Generator[PostgresServer]:
-    yield from started_postgres()
-
-
-@pytest.fixture
-def server(fragile: PostgresServer) -> Generator[PostgresServer]:
-    fragile.start()
-    yield fragile
-    fragile.thaw()
-    fragile.start()
 
 
 class Times:

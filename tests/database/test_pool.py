@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from heykit.database._postgres_pool import Limits, Pool
+from heykit.database._postgres_limits import Limits
+from heykit.database._postgres_pool import Pool
 from heykit.errors import DatabaseError, HeykitError, Unavailable
 
 if TYPE_CHECKING:

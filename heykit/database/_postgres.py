@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import asyncpg
 
+from heykit._connection_limits import Limits
+from heykit._connections import Driver, Pool
 from heykit.database._database import Lane, NextBatch, OpenDatabase
 from heykit.database._finish import Call, finish
 from heykit.database._postgres_errors import connecting_failed, server_of, translated
-from heykit.database._postgres_limits import Limits
-from heykit.database._postgres_pool import Pool
-from heykit.database._postgres_session import OVER, Session, require, told
+from heykit.database._postgres_session import OVER, Session, cleaned, require, told
 from heykit.database._postgres_traces import leaves_traces
 from heykit.database._rows import Table
 from heykit.database._values import plain
@@ -77,7 +77,15 @@ class _Postgres:
                 server_settings={"timezone": "UTC"},  # so that date(column) means the same day as in SQLite
             )
 
-        self.pool = Pool(connecting, lambda error: connecting_failed(error, self._server), limits)
+        driver = Driver(
+            "PostgreSQL",
+            connecting,
+            refused=lambda error: connecting_failed(error, self._server),
+            ask=lambda connection, limit: connection.execute("SELECT 1", timeout=limit),
+            clean=cleaned,
+            closed=lambda said: DatabaseError(f"the database {said}"),
+        )
+        self.pool = Pool(driver, limits)
 
     def lane(self) -> Lane:
         return _PostgresLane(self, None)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import asyncpg
 
+from heykit._urls import shown_host
 from heykit.errors import DatabaseError, HeykitError, IntegrityError, TimedOut, Unavailable
 
 _AWAY = "{server} is away or full (SQLSTATE {state}): the statement may or may not have taken effect"
@@ -76,13 +77,10 @@ def connecting_failed(error: Exception, server: str) -> HeykitError:
 
 def server_of(url: str) -> str:
     """Name the server of a URL without anything that might be a part of its credentials."""
-    head, _, query = url.partition("://")[2].partition("?")
-    authority = head.partition("/")[0]
-    # A password that holds an unescaped /, ? or @ makes the host ambiguous, so nothing of the URL is shown.
-    if url.count("@") > 1 or ("@" in url and "@" not in authority):
+    host = shown_host(url)
+    if host is None:
         return "the PostgreSQL server of the URL"
-    host = authority.rpartition("@")[2] or parse_qs(query).get("host", ["localhost"])[0]
-    return f"the PostgreSQL server at {host}"
+    return f"the PostgreSQL server at {host or parse_qs(url.partition('?')[2]).get('host', ['localhost'])[0]}"
 
 
 def _by_state(error: asyncpg.PostgresError, state: str, server: str) -> HeykitError:

@@ -70,6 +70,21 @@ class Session:
                 raise
 
 
+async def cleaned(connection: asyncpg.Connection, limit: float) -> None:
+    """Leave nothing in it for the next user: no transaction, no locks, no settings."""
+    await _clean(connection, limit)
+    if not connection.is_closed() and connection.is_in_transaction():
+        # Its BEGIN was under way when the caller was cancelled, and has been answered only now.
+        await _clean(connection, limit)
+
+
+async def _clean(connection: asyncpg.Connection, limit: float) -> None:
+    if not connection.is_closed() and connection.is_in_transaction():
+        await connection.execute("ROLLBACK", timeout=limit)
+    if not connection.is_closed():
+        await connection.reset(timeout=limit)
+
+
 def require(as_before: bool) -> None:
     if not as_before:
         raise DatabaseError("BEGIN, COMMIT and ROLLBACK are not statements here: use `async with transaction()`")

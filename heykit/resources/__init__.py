@@ -1,4 +1,11 @@
-"""What lies outside the process: for now, files.
+"""What lies outside the process: Redis, and files.
+
+    async with redis_client("redis://localhost:6379/0") as redis:
+        await redis.execute("SET", "greeting", "hello", "EX", 60)
+        await redis.execute("GET", "greeting", idempotent=True)  # b"hello"; repeated where the reply is lost
+        await redis.execute_many([("INCR", "a"), ("INCR", "b")], atomic=True)  # [1, 1]
+        async with redis.subscribe("news") as feed:
+            async for event in feed: ...  # Message, and Lost and Resumed where something may have been missed
 
     async with file_store("./data", max_bytes=64 * 1024 * 1024) as files:
         await files.put("videos/7.svg", content)  # bytes, or an async iterable of bytes
@@ -13,8 +20,23 @@ parts that begin with a dot are `NameRefused`, and symbolic links under the root
 
 from __future__ import annotations
 
+from heykit._feeds import Lost, Resumed
+from heykit.resources._factories import redis_client
 from heykit.resources.directories import made_directory
 from heykit.resources.files import file_store
-from heykit.resources.protocol import FileInfo, FileStore
+from heykit.resources.protocol import Argument, Command, FileInfo, FileStore, Invalidated, Message, Redis
 
-__all__ = ["FileInfo", "FileStore", "file_store", "made_directory"]
+__all__ = [
+    "Argument",
+    "Command",
+    "FileInfo",
+    "FileStore",
+    "Invalidated",
+    "Lost",
+    "Message",
+    "Redis",
+    "Resumed",
+    "file_store",
+    "made_directory",
+    "redis_client",
+]

@@ -10,8 +10,8 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-logger = logging.getLogger("heykit.database")
-_OURS: Final = str(Path(__file__).parent.parent)
+logger = logging.getLogger("heykit.connections")
+_OURS: Final = str(Path(__file__).parent)
 _STDLIB: Final = sysconfig.get_path("stdlib")
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from heykit.database._postgres_limits import Limits
-from heykit.database._postgres_pool import Pool
+from heykit._connection_limits import Limits
+from heykit._connections import Driver, Pool
+from heykit.database._postgres_session import cleaned
 from heykit.errors import DatabaseError, HeykitError, Unavailable
 
 if TYPE_CHECKING:
@@ -91,9 +92,17 @@ def pool_of(
     least: int = 0,
     lifetime: float = math.inf,
     held: float = math.inf,
-) -> Pool:
+) -> Pool[asyncpg.Connection]:
     limits = Limits(size, timeout, attempts, 30, min_connections=least, lifetime=lifetime, held=held)
-    return Pool(server.connect, refused, limits, clock=clock, entropy=lambda: 0.0)
+    driver = Driver(
+        "PostgreSQL",
+        server.connect,
+        refused,
+        ask=lambda connection, limit: connection.execute("SELECT 1", timeout=limit),
+        clean=cleaned,
+        closed=DatabaseError,
+    )
+    return Pool(driver, limits, clock=clock, entropy=lambda: 0.0)
 
 
 async def turns(awaitable: Awaitable[object] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A pool of PostgreSQL connections: fair, bounded, and never stuck on a server that went away.
+"""A pool of connections to a server, whichever it is: fair, bounded, and never stuck on a server that went away.
 
 Connections are opened by tasks of the pool, never of the caller: a caller with a short time limit would cancel the
 connecting each time, and a cold pool would never warm up. A connection goes to whoever has waited longest. While the
@@ -17,49 +17,67 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import anyio
 
-from heykit.database._postgres_leaks import Leaks
-from heykit.database._postgres_limits import Limits
-from heykit.errors import DatabaseError, HeykitError, Unavailable
+from heykit._connection_leaks import Leaks
+from heykit._connection_limits import Limits
+from heykit.errors import HeykitError, Unavailable
 
-if TYPE_CHECKING:
-    import asyncpg
-
-logger = logging.getLogger("heykit.database")
+logger = logging.getLogger("heykit.connections")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2  # seconds between attempts to connect, doubled up to the longest
 _GOODBYE: Final = 1.0  # seconds for one that is replaced; until then its place is not given to another
 _LIFETIME_SPREAD: Final = 0.1  # of the lifetime: connections opened together are not replaced together
 
 
+class Pooled(Protocol):
+    """A connection as a driver gives it."""
+
+    def is_closed(self) -> bool: ...
+    def terminate(self) -> None: ...
+    async def close(self, *, timeout: float) -> None: ...
+
+
+C = TypeVar("C", bound=Pooled)
+
+
+@dataclass(frozen=True)
+class Driver(Generic[C]):
+    """What a pool must know of one kind of server. `ask` and `clean` are given a time limit in seconds."""
+
+    server: str  # as a message calls it
+    connect: Callable[[], Awaitable[C]]
+    refused: Callable[[Exception], HeykitError]  # why one could not be opened, in heykit's words
+    ask: Callable[[C, float], Awaitable[object]]  # whether it still answers
+    closed: Callable[[str], HeykitError]  # for who asks a pool that is closed
+    clean: Callable[[C, float], Awaitable[object]] | None = None  # of what a user may have left in it
+
+
 @dataclass(eq=False)
-class _Waiter:
-    granted: asyncio.Future[asyncpg.Connection]
+class _Waiter(Generic[C]):
+    granted: asyncio.Future[C]
 
 
-class Pool:
-    """Lends connections that `connecting` opens; `refused` says in heykit's words why one could not be opened."""
+class Pool(Generic[C]):
+    """Lends the connections that a driver opens."""
 
     def __init__(
         self,
-        connecting: Callable[[], Awaitable[asyncpg.Connection]],
-        refused: Callable[[Exception], HeykitError],
+        driver: Driver[C],
         limits: Limits,
         *,
         clock: Callable[[], float] = time.monotonic,
         entropy: Callable[[], float] = random.random,
     ) -> None:
-        self._connecting = connecting
-        self._refused = refused
+        self._driver = driver
         self._limits = limits
         self._clock = clock
         self._entropy = entropy
-        self._open: dict[asyncpg.Connection, float] = {}  # with the time it is to be replaced
-        self._idle: deque[tuple[asyncpg.Connection, float]] = deque()
-        self._waiting: deque[_Waiter] = deque()
+        self._open: dict[C, float] = {}  # with the time it is to be replaced
+        self._idle: deque[tuple[C, float]] = deque()
+        self._waiting: deque[_Waiter[C]] = deque()
         self._connects: set[asyncio.Task[bool]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaks = Leaks(limits.held)
@@ -77,7 +95,7 @@ class Pool:
         if not math.isinf(self._limits.health_check_interval):
             self._in_background(self._maintain())
 
-    def taken(self) -> asyncpg.Connection | None:
+    def taken(self) -> C | None:
         """Give a connection at once, where one lies idle that was used a moment ago."""
         if not self._idle or self._closed:
             return None
@@ -88,7 +106,7 @@ class Pool:
         self._lent(connection)
         return connection
 
-    async def acquire(self) -> asyncpg.Connection:
+    async def acquire(self) -> C:
         """Give a connection that was alive a moment ago. Raises Unavailable after `connection_timeout` seconds."""
         started = self._clock()
         while True:
@@ -101,20 +119,18 @@ class Pool:
     def _left(self, started: float) -> float:
         return self._limits.connection_timeout - (self._clock() - started)
 
-    def take_back(self, connection: asyncpg.Connection) -> None:
+    def take_back(self, connection: C) -> None:
         """Take back what is clean."""
         self._leaks.returned(connection)
         self._give(connection)
 
-    async def release(self, connection: asyncpg.Connection) -> None:
-        """Clean it and take it back: no transaction, no locks, no settings. One not cleaned in time is dropped."""
+    async def release(self, connection: C) -> None:
+        """Clean it and take it back. One not cleaned in time is dropped."""
         self._leaks.returned(connection)
         try:
-            with anyio.CancelScope(shield=True):
-                await self._clean(connection)
-                if not connection.is_closed() and connection.is_in_transaction():
-                    # Its BEGIN was under way when the caller was cancelled, and has been answered only now.
-                    await self._clean(connection)
+            if self._driver.clean is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._driver.clean(connection, self._limits.connection_timeout)
         except BaseException as error:
             self._drop(connection)
             if not isinstance(error, Exception):
@@ -122,14 +138,7 @@ class Pool:
         else:
             self._give(connection)
 
-    async def _clean(self, connection: asyncpg.Connection) -> None:
-        limit = self._limits.connection_timeout
-        if not connection.is_closed() and connection.is_in_transaction():
-            await connection.execute("ROLLBACK", timeout=limit)
-        if not connection.is_closed():
-            await connection.reset(timeout=limit)
-
-    def release_later(self, connection: asyncpg.Connection) -> None:
+    def release_later(self, connection: C) -> None:
         """Take it back in a task of the pool's own, for a caller who must not wait."""
         self._in_background(self.release(connection))
 
@@ -137,7 +146,7 @@ class Pool:
         """Refuse who waits, stop connecting, close what is idle in order and what is still in use at once."""
         self._closed = True
         for waiter in self._waiting:
-            _refuse(waiter, DatabaseError("the database was closed"))
+            _refuse(waiter, self._driver.closed("was closed"))
         self._waiting.clear()
         tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = [*self._connects, *self._tasks]
         for task in tasks:
@@ -164,16 +173,16 @@ class Pool:
             "wait_seconds": self._waited,
         }
 
-    def _lent(self, connection: asyncpg.Connection) -> None:
+    def _lent(self, connection: C) -> None:
         self._acquired += 1
         self._leaks.lent(connection)
 
-    async def _next(self, time_limit: float) -> tuple[asyncpg.Connection, float]:
+    async def _next(self, time_limit: float) -> tuple[C, float]:
         if self._closed:
-            raise DatabaseError("the database is closed")
+            raise self._driver.closed("is closed")
         if self._idle and time_limit > 0:
             return self._idle.pop()  # the one used last: those beyond need grow old
-        waiter = _Waiter(asyncio.get_running_loop().create_future())
+        waiter = _Waiter[C](asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         self._grow()
         try:
@@ -186,7 +195,7 @@ class Pool:
                 raise self._why_late() from None
             raise
 
-    def _give_back(self, waiter: _Waiter) -> None:
+    def _give_back(self, waiter: _Waiter[C]) -> None:
         """Pass on what was granted to a caller who can no longer take it."""
         granted = waiter.granted
         if granted.done() and not granted.cancelled() and granted.exception() is None:
@@ -199,19 +208,20 @@ class Pool:
         if self._refusal is not None:
             reason = str(self._refusal)
         elif len(self._open) < self._limits.max_connections:
-            reason = f"no connection to PostgreSQL could be opened {within}"
+            reason = f"no connection to {self._driver.server} could be opened {within}"
         else:
-            reason = f"all {self._limits.max_connections} connections to PostgreSQL were in use and none free {within}"
+            count = self._limits.max_connections
+            reason = f"all {count} connections to {self._driver.server} were in use and none free {within}"
         return Unavailable(reason, had_no_effect=True)
 
-    async def _alive(self, connection: asyncpg.Connection, idle_since: float, time_limit: float) -> bool:
+    async def _alive(self, connection: C, idle_since: float, time_limit: float) -> bool:
         if connection.is_closed():
             self._drop(connection)
             return False
         if self._clock() - idle_since < self._limits.health_check_interval:
             return True
         try:
-            await connection.execute("SELECT 1", timeout=time_limit)
+            await self._driver.ask(connection, time_limit)
         except BaseException as error:
             self._drop(connection)
             if not isinstance(error, Exception):
@@ -219,7 +229,7 @@ class Pool:
             return False
         return True
 
-    def _give(self, connection: asyncpg.Connection) -> None:
+    def _give(self, connection: C) -> None:
         if self._closed or connection.is_closed():
             self._drop(connection)
         elif self._open[connection] <= self._clock():
@@ -227,31 +237,31 @@ class Pool:
         else:
             self._pass_on(connection)
 
-    def _pass_on(self, connection: asyncpg.Connection) -> None:
+    def _pass_on(self, connection: C) -> None:
         if (waiter := self._first_waiter()) is not None:
             waiter.granted.set_result(connection)
         else:
             self._idle.append((connection, self._clock()))
 
-    def _first_waiter(self) -> _Waiter | None:
+    def _first_waiter(self) -> _Waiter[C] | None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.granted.done():
                 return waiter
         return None
 
-    def _drop(self, connection: asyncpg.Connection) -> None:
+    def _drop(self, connection: C) -> None:
         connection.terminate()
         del self._open[connection]
         self._lost += 1
         self._grow()
 
-    def _retire(self, connection: asyncpg.Connection) -> None:
+    def _retire(self, connection: C) -> None:
         del self._open[connection]
         self._retired += 1
         self._in_background(self._end(connection))
 
-    async def _end(self, connection: asyncpg.Connection) -> None:
+    async def _end(self, connection: C) -> None:
         """Close one; only then may another take its place at the server."""
         try:
             await connection.close(timeout=min(self._limits.connection_timeout, _GOODBYE))
@@ -298,9 +308,9 @@ class Pool:
         pause = _FIRST_PAUSE
         while self._wanted() > 0:
             try:
-                connection = await self._connecting()
+                connection = await self._driver.connect()
             except Exception as failure:  # noqa: BLE001 - whatever it is belongs to those who wait
-                self._refusal = self._refused(failure)
+                self._refusal = self._driver.refused(failure)
                 if not isinstance(self._refusal, Unavailable) or not self._limits.retry_attempts:
                     self._refuse_all(self._refusal)
                     return False
@@ -328,6 +338,6 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
 
 
-def _refuse(waiter: _Waiter, error: HeykitError) -> None:
+def _refuse(waiter: _Waiter[C], error: HeykitError) -> None:
     if not waiter.granted.done():
         waiter.granted.set_exception(error)

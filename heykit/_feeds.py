@@ -1,0 +1,161 @@
+"""What a server sends by itself, for as long as somebody listens: a connection that is watched, and opened again.
+
+A loss is told the moment it is noticed, and so is its end: what was sent meanwhile was missed, and whoever keeps
+something by what is sent must read it anew. Reading may be cancelled at any moment without missing anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import anyio
+
+from heykit.errors import HeykitError, Unavailable
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+logger = logging.getLogger("heykit.connections")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between attempts to connect, doubled up to the longest
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The connection is lost: from now on nothing is heard, until `Resumed`."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The connection is back: what was sent since `Lost` was missed."""
+
+
+class Source(Protocol[T_co]):
+    """One connection on which something is sent."""
+
+    async def next(self, seconds: float) -> Sequence[T_co | None]:
+        """Give what has come, waiting up to so many seconds for it; None is a sign of life and nothing more.
+
+        May be cancelled. Raises Unavailable where the connection is lost.
+        """
+
+    async def ask(self) -> None:
+        """Ask for a sign of life, which `next` gives."""
+
+    def terminate(self) -> None: ...
+
+
+class Feed(Generic[T]):
+    """What one source after another gives. A server that says nothing for `interval` seconds is asked whether it lives.
+
+    It has `limit` seconds to answer.
+    """
+
+    def __init__(
+        self,
+        opening: Callable[[], Awaitable[Source[T]]],
+        *,
+        interval: float,
+        limit: float,
+        clock: Callable[[], float] = time.monotonic,
+        entropy: Callable[[], float] = random.random,
+    ) -> None:
+        self._opening = opening
+        self._interval = interval
+        self._limit = limit
+        self._clock = clock
+        self._entropy = entropy
+        self._source: Source[T] | None = None
+        self._resuming: asyncio.Task[Source[T]] | None = None
+        self._ready: deque[T] = deque()
+        self._heard = 0.0
+        self._asked = False
+        self._closed = False
+
+    async def start(self) -> None:
+        """Open the first source. Raises what that raises."""
+        self._begin(await self._opening())
+
+    async def close(self) -> None:
+        self._closed = True
+        self._ready.clear()
+        if self._resuming is not None:
+            self._resuming.cancel()
+            for source in await asyncio.gather(self._resuming, return_exceptions=True):
+                if not isinstance(source, BaseException):
+                    source.terminate()
+        if self._source is not None:
+            self._source.terminate()
+            await asyncio.sleep(0)  # transports that were aborted leave the loop on its next turn
+
+    def __aiter__(self) -> AsyncIterator[T | Lost | Resumed]:
+        return self
+
+    async def __anext__(self) -> T | Lost | Resumed:
+        while not self._closed:
+            if self._ready:
+                return self._ready.popleft()
+            if self._source is None:
+                return await self._resume()
+            try:
+                await self._listen(self._source)
+            except Unavailable as error:
+                return self._lose(str(error))
+        raise StopAsyncIteration
+
+    def _begin(self, source: Source[T]) -> None:
+        self._source = source
+        self._heard = self._clock()
+        self._asked = False
+
+    async def _listen(self, source: Source[T]) -> None:
+        silent = self._clock() - self._heard
+        if self._asked and silent >= self._interval + self._limit:
+            raise Unavailable(f"it has said nothing for {silent:.1f} s")
+        if not self._asked and silent >= self._interval:
+            self._asked = True
+            self._heard = self._clock() - self._interval  # whoever listens only now gives it its time to answer
+            await source.ask()
+        left = self._interval + (self._limit if self._asked else 0.0) - (self._clock() - self._heard)
+        for event in (come := await source.next(max(left, 0.0))):
+            if event is not None:
+                self._ready.append(event)
+        if come:
+            self._heard = self._clock()
+            self._asked = False
+
+    def _lose(self, reason: str) -> Lost:
+        assert self._source is not None
+        self._source.terminate()
+        self._source = None
+        logger.warning("what a server sends is not heard: %s", reason)
+        return Lost(reason)
+
+    async def _resume(self) -> Resumed:
+        # In a task of its own: a listener who can wait only briefly would cancel the connecting each time.
+        if self._resuming is None:
+            self._resuming = asyncio.get_running_loop().create_task(self._reopened())
+        source = await asyncio.shield(self._resuming)
+        self._resuming = None
+        self._begin(source)
+        logger.info("what a server sends is heard again")
+        return Resumed()
+
+    async def _reopened(self) -> Source[T]:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._opening()
+            except HeykitError as error:
+                logger.debug("not opened: %s", error)
+            await anyio.sleep(pause * (0.5 + self._entropy() / 2))
+            pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,0 +1,160 @@
+"""Redis over redis-py's connections: a fair pool, one exchange at a time on each, and feeds of what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, TypeVar
+
+import anyio
+from redis import exceptions
+
+from heykit._connection_limits import Limits
+from heykit._connections import Driver, Pool
+from heykit._feeds import Feed, Lost, Resumed, Source
+from heykit.errors import HeykitError, RedisError, TimedOut, Unavailable
+from heykit.health import Health
+from heykit.resources._redis_errors import connecting_failed, kind_of, refused
+from heykit.resources._redis_feeds import invalidations, subscription
+from heykit.resources._redis_link import PING, Link, Target
+from heykit.resources._redis_wire import check_shared, name_of, packed
+from heykit.resources.protocol import Argument, Command, Invalidated, Message, Redis
+
+T = TypeVar("T")
+
+_HEALTH_SECONDS: Final = 2.0
+_MULTI, _EXEC = packed(["MULTI"]), packed(["EXEC"])
+
+
+@asynccontextmanager
+async def open_redis(url: str, limits: Limits, command_timeout: float) -> AsyncGenerator[Redis]:
+    client = _Redis(Target(url), limits, command_timeout)
+    try:
+        await client.ping()
+        client.pool.start()
+        yield client
+    finally:
+        with anyio.CancelScope(shield=True):
+            await client.pool.close()
+            await asyncio.sleep(0)  # transports that were aborted leave the loop on its next turn
+
+
+class _Redis:
+    def __init__(
+        self, target: Target, limits: Limits, command_timeout: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._target = target
+        self._limits = limits
+        self._command_timeout = command_timeout
+        self._clock = clock
+        self._repeated = 0
+        self._time_to_open = limits.connection_timeout + command_timeout
+        driver = Driver[Link](
+            "Redis",
+            self._connect,
+            refused=lambda error: connecting_failed(error, target.server),
+            ask=lambda link, limit: link.exchange(PING, 1, limit),
+            closed=lambda said: RedisError(f"the Redis client {said}"),
+        )
+        self.pool = Pool(driver, limits)
+
+    async def ping(self) -> None:
+        """Raise where the server is not ready; that its user may not run PING says that it is."""
+        [reply] = await self._asked(PING, 1, idempotent=True)
+        if isinstance(reply, exceptions.ResponseError) and kind_of(reply) != "NOPERM":
+            raise refused(reply, "PING", self._target.server)
+
+    async def execute(self, *command: Argument, idempotent: bool = False) -> object:
+        check_shared(command)
+        [reply] = await self._asked(packed(command), 1, idempotent=idempotent)
+        if isinstance(reply, exceptions.ResponseError):
+            raise refused(reply, name_of(command), self._target.server)
+        return reply
+
+    async def execute_many(
+        self, commands: Sequence[Command], /, *, atomic: bool = False, idempotent: bool = False
+    ) -> list[object]:
+        for command in commands:
+            check_shared(command)
+        if not commands:
+            return []
+        packet = b"".join(map(packed, commands))
+        if not atomic:
+            return self._all(await self._asked(packet, len(commands), idempotent=idempotent), commands)
+        replies = await self._asked(_MULTI + packet + _EXEC, len(commands) + 2, idempotent=idempotent)
+        if isinstance(replies[-1], list):
+            return self._all(replies[-1], commands)
+        return self._all(replies[1:-1], commands, nothing_ran=True)  # one of them was refused, so none has run
+
+    def subscribe(
+        self, *channels: str, patterns: Sequence[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[Message | Lost | Resumed]]:
+        if not channels and not patterns:
+            raise RedisError("a subscription has a channel or a pattern: give one")
+        return self._fed(subscription(self._target, self._time_to_open, channels, patterns))
+
+    def invalidations(self, *prefixes: str) -> AbstractAsyncContextManager[AsyncIterator[Invalidated | Lost | Resumed]]:
+        return self._fed(invalidations(self._target, self._time_to_open, prefixes))
+
+    async def health(self) -> Health:
+        reason = f"no answer within {_HEALTH_SECONDS:g} seconds"
+        with anyio.move_on_after(_HEALTH_SECONDS):
+            try:
+                await self.ping()
+            except HeykitError as error:
+                reason = str(error)
+            else:
+                return Health("pass", "resource", figures=self.stats())
+        return Health("fail", "resource", reason, self.stats())
+
+    def stats(self) -> Mapping[str, int | float]:
+        return {**self.pool.stats(), "repeated": self._repeated}
+
+    async def _connect(self) -> Link:
+        return await self._target.connect(self._limits.connection_timeout, protocol=3)
+
+    async def _asked(self, packet: bytes, count: int, *, idempotent: bool) -> list[object]:
+        """Exchange, again where that cannot hurt: `connection_timeout` and `command_timeout` together bound it all."""
+        limits = self._limits
+        ends = self._clock() + limits.connection_timeout + self._command_timeout
+        attempts_left = limits.retry_attempts
+        while True:
+            link = self.pool.taken() or await self.pool.acquire()
+            try:
+                return await link.exchange(packet, count, min(self._command_timeout, ends - self._clock()))
+            except Unavailable as error:
+                may = idempotent or error.had_no_effect
+                if not may or isinstance(error, TimedOut) or not attempts_left:
+                    raise
+                if self._clock() + limits.connection_timeout >= ends:
+                    raise
+            finally:
+                self.pool.take_back(link)
+            attempts_left -= 1
+            self._repeated += 1
+
+    def _all(
+        self, replies: Sequence[object], commands: Sequence[Command], *, nothing_ran: bool = False
+    ) -> list[object]:
+        refusals = [(at, reply) for at, reply in enumerate(replies) if isinstance(reply, exceptions.ResponseError)]
+        if not refusals and not nothing_ran:
+            return [*replies]
+        if not refusals:
+            raise RedisError("the commands were not run, and Redis does not say why")
+        at, reply = refusals[0]
+        error = refused(reply, f"command {at + 1} of {len(commands)}, {name_of(commands[at])}", self._target.server)
+        error.had_no_effect = error.had_no_effect and (nothing_ran or len(refusals) == len(replies))
+        raise error
+
+    @asynccontextmanager
+    async def _fed(
+        self, opening: Callable[[], Awaitable[Source[T]]]
+    ) -> AsyncGenerator[AsyncIterator[T | Lost | Resumed]]:
+        feed = Feed(opening, interval=self._limits.health_check_interval, limit=self._command_timeout)
+        try:
+            await feed.start()
+            yield feed
+        finally:
+            await feed.close()

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import random
 import time
 
 import anyio
@@ -16,29 +14,8 @@ import anyio.lowlevel
 from heykit.database import Database, connect, postgres
 from heykit.errors import HeykitError, Unavailable
 from heykit.resilience import Retry, retry
-from tests.chaos.load import FULL, Load
+from tests.chaos.load import Load, Times, cancelled_at_random, require_recovery
 from tests.servers import PostgresServer
-
-BEFORE, AWAY, AFTER = (3.0, 4.0, 4.0) if FULL else (1.0, 1.0, 1.5)
-FROZEN = 10.0 if FULL else 1.5
-CANCELLED = 10_000 if FULL else 1_000
-
-
-class Times:
-    """When the fault began and when it was over."""
-
-    def __init__(self) -> None:
-        self.began = self.killed = self.up = 0.0
-
-    async def kill_and_restart(self, server: PostgresServer) -> None:
-        self.began = time.monotonic()
-        await anyio.sleep(BEFORE)
-        self.killed = time.monotonic()
-        await asyncio.to_thread(server.kill)
-        await anyio.sleep(AWAY)
-        await asyncio.to_thread(server.start)
-        self.up = time.monotonic()
-        await anyio.sleep(AFTER)
 
 
 async def every_slot_works(database: Database, slots: int) -> None:
@@ -50,12 +27,6 @@ async def every_slot_works(database: Database, slots: int) -> None:
                 assert await connection.fetch_value("SELECT 1") == 1
     assert database.stats()["in_use"] == 0
     assert database.stats()["waiting"] == 0
-
-
-def require_recovery(load: Load, times: Times) -> None:
-    if FULL:
-        usual = load.usual(times.began + 0.5, times.killed)
-        assert load.seconds_to_recover(times.up, usual) <= 0.5
 
 
 async def test_reads_survive_a_kill_and_a_restart(server: PostgresServer) -> None:
@@ -100,60 +71,36 @@ async def test_writes_fail_only_in_flight_and_none_is_applied_twice(server: Post
 
 async def test_nobody_waits_for_a_server_that_is_frozen_longer_than_the_limits(server: PostgresServer) -> None:
     limit = 1.0
-    thawed = 0.0
+    times = Times()
     async with connect(server.url(), max_connections=10, connection_timeout=limit, command_timeout=limit) as database:
 
         async def ask() -> None:
             with anyio.fail_after(limit):
                 await database.fetch_value("SELECT 1")
 
-        async def freeze_and_thaw() -> None:
-            nonlocal thawed
-            await anyio.sleep(0.5)
-            server.freeze()
-            await anyio.sleep(FROZEN)
-            server.thaw()
-            thawed = time.monotonic()
-            await anyio.sleep(1)
-
         load = Load(ask)
-        await load.while_(freeze_and_thaw)
+        await load.while_(lambda: times.freeze_and_thaw(server))
         assert load.longest <= limit + 0.5
-        with anyio.fail_at(anyio.current_time() + 5 - (time.monotonic() - thawed)):
+        with anyio.fail_at(anyio.current_time() + 5 - (time.monotonic() - times.up)):
             await every_slot_works(database, 10)
 
 
 async def test_requests_cancelled_at_random_moments_leave_nothing_and_get_nobody_elses_answer(
     server: PostgresServer,
 ) -> None:
-    chance = random.Random(7)
-    wrong: list[object] = []
     async with connect(server.url(), max_connections=10) as database:
 
-        async def ask(number: int) -> None:
-            with anyio.move_on_after(chance.uniform(0, 0.02)):
-                kind = number % 3
-                if kind == 0:
-                    answer = await database.fetch_value("SELECT $1 + 0", number)
-                elif kind == 1:
-                    async with database.transaction() as transaction:
-                        answer = await transaction.fetch_value("SELECT $1 + 0", number)
-                else:
-                    async with database.connection() as connection:
-                        await connection.fetch_value("SELECT pg_sleep(0.003)")
-                        answer = await connection.fetch_value("SELECT $1 + 0", number)
-                if answer != number:
-                    wrong.append((number, answer))
+        async def ask(number: int) -> object:
+            if number % 3 == 0:
+                return await database.fetch_value("SELECT $1 + 0", number)
+            if number % 3 == 1:
+                async with database.transaction() as transaction:
+                    return await transaction.fetch_value("SELECT $1 + 0", number)
+            async with database.connection() as connection:
+                await connection.fetch_value("SELECT pg_sleep(0.003)")
+                return await connection.fetch_value("SELECT $1 + 0", number)
 
-        limiter = anyio.CapacityLimiter(50)
-
-        async def bounded(number: int) -> None:
-            async with limiter:
-                await ask(number)
-
-        async with anyio.create_task_group() as tasks:
-            for number in range(CANCELLED):
-                tasks.start_soon(bounded, number)
+        wrong = await cancelled_at_random(ask, longest=0.02)
         with anyio.fail_after(5):
             while database.stats()["in_use"]:  # noqa: ASYNC110 - what is released later, nothing announces
                 await anyio.sleep(0.01)

@@ -5,7 +5,7 @@ A message says what happened and what to do next, and holds no secret.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -151,6 +151,41 @@ class Overloaded(Unavailable):
     """More is asked for at once than is let through; what was asked for may be well."""
 
     code = "overloaded"
+
+
+class HttpError(HeykitError):
+    """An outside HTTP API refused a request or answered what cannot be used: 502 at the edge.
+
+    `answered` is its status code, 0 where there is none that matters; `headers` (lower-case names) and `body` are what
+    it said, which the message never shows.
+    """
+
+    code = "http.refused"
+    status = 502
+
+    def __init__(
+        self, message: str, *, answered: int = 0, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> None:
+        self.answered = answered
+        self.headers = {} if headers is None else headers
+        self.body = body
+        super().__init__(message)
+
+
+class HttpUnavailable(Unavailable):
+    """An outside HTTP API answered that it cannot serve for now.
+
+    `answered` is its status code; `asked_to_wait` are the seconds of its Retry-After, None where it has none.
+    """
+
+    code = "http.unavailable"
+
+    def __init__(
+        self, message: str, *, answered: int, asked_to_wait: float | None = None, had_no_effect: bool = False
+    ) -> None:
+        self.answered = answered
+        self.asked_to_wait = asked_to_wait
+        super().__init__(message, retry_after=asked_to_wait or 1.0, had_no_effect=had_no_effect)
 
 
 class RedisError(HeykitError):

@@ -63,6 +63,10 @@ class Budget:
 DEFAULT_BUDGET: Final = Budget()
 
 
+def _none(error: Exception) -> float:
+    return 0.0
+
+
 def pauses(policy: Retry, *, uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
     """Give the pauses between attempts in seconds: one fewer than there are attempts.
 
@@ -83,6 +87,7 @@ def retry(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     uniform: Callable[[float, float], float] = random.uniform,
+    least_pause: Callable[[Exception], float] = _none,
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[object, object, T]]]:
     """Make a decorator that calls an async function again where that may help and cannot hurt.
 
@@ -90,10 +95,11 @@ def retry(
     heykit's errors): put it on the call that may fail so, or on one transaction, not on a function that does something
     else before. The functions one decorator is put on share its budget. No attempt begins after the deadline, and
     one that follows another is ended there with `TimedOut`; the first has the time limits of its own function. The
-    last attempt's error is raised as it is.
+    last attempt's error is raised as it is. `least_pause` says how many seconds to wait after an error at least, such
+    as those of a Retry-After; where they end after the deadline, that error is raised at once.
     """
     recent = _Recent(budget, clock())
-    tries = _Tries(policy, recent, clock, sleep, uniform, idempotent=idempotent)
+    tries = _Tries(policy, recent, clock, sleep, uniform, least_pause, idempotent=idempotent)
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[object, object, T]]:
         @functools.wraps(function)
@@ -124,6 +130,7 @@ class _Tries:
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[object]]
     uniform: Callable[[float, float], float]
+    least_pause: Callable[[Exception], float]
     _: KW_ONLY
     idempotent: bool
 
@@ -131,7 +138,8 @@ class _Tries:
         self, failed: Exception, until: float, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         policy = self.policy
-        for number, pause in enumerate(pauses(policy, uniform=self.uniform), start=1):
+        for number, jitter in enumerate(pauses(policy, uniform=self.uniform), start=1):
+            pause = self.least_pause(failed) + jitter  # those who were told the same do not come together
             stop = self._reason_to_stop(failed, until - self.clock() - pause)
             _tell(function, policy, number, failed, stop or f"again in {pause:.2f} s")
             if stop:

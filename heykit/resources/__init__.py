@@ -21,22 +21,45 @@ parts that begin with a dot are `NameRefused`, and symbolic links under the root
 from __future__ import annotations
 
 from heykit._feeds import Lost, Resumed
-from heykit.resources._factories import redis_client
+from heykit.resources._factories import http_api, redis_client
 from heykit.resources.directories import made_directory
 from heykit.resources.files import file_store
-from heykit.resources.protocol import Argument, Command, FileInfo, FileStore, Invalidated, Message, Redis
+from heykit.resources.protocol import (
+    Argument,
+    Command,
+    Download,
+    FileInfo,
+    FileStore,
+    HttpApi,
+    HttpResponse,
+    Invalidated,
+    Message,
+    Path,
+    Query,
+    Reading,
+    Redis,
+    Sending,
+)
 
 __all__ = [
     "Argument",
     "Command",
+    "Download",
     "FileInfo",
     "FileStore",
+    "HttpApi",
+    "HttpResponse",
     "Invalidated",
     "Lost",
     "Message",
+    "Path",
+    "Query",
+    "Reading",
     "Redis",
     "Resumed",
+    "Sending",
     "file_store",
+    "http_api",
     "made_directory",
     "redis_client",
 ]

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from heykit._feeds import Lost, Resumed
 from heykit.health import Health
 
+T = TypeVar("T")
+Path: TypeAlias = str | tuple[str, ...]
+"""Below the base URL: a path, or its parts, each of which may hold anything."""
+Query: TypeAlias = Mapping[str, str | float | bool | Sequence[str | float] | None]
+"""Parameters; None leaves one out, and a sequence repeats it."""
 Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = Sequence[Argument]
 
@@ -51,6 +56,76 @@ class Redis(Protocol):
     def invalidations(
         self, *prefixes: str
     ) -> AbstractAsyncContextManager[AsyncIterator[Invalidated | Lost | Resumed]]: ...
+    async def health(self) -> Health: ...
+    def stats(self) -> Mapping[str, int | float]: ...
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """What an HTTP API answered: a status of success, headers with lower-case names, and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Download:
+    """A body that is read as it comes. `size` is in bytes, None where the server does not say it."""
+
+    status: int
+    headers: Mapping[str, str]
+    size: int | None
+    chunks: AsyncIterator[bytes]
+
+
+class Reading(TypedDict, total=False):
+    """What a request may have that sends nothing."""
+
+    query: Query | None
+    headers: Mapping[str, str]
+
+
+class Sending(Reading, total=False):
+    """What a request may have: one of `json`, which is written as `into` is read, `form` and `content` is its body.
+
+    An `idempotency_key` says that the API does the same request once, however often it comes with this key.
+    """
+
+    json: object
+    form: Mapping[str, str]
+    content: bytes | AsyncIterable[bytes]
+    idempotency_key: str
+
+
+class HttpApi(Protocol):
+    """An HTTP API under one base URL.
+
+    `into=` reads JSON into a type: a dataclass, a TypedDict, a pydantic model, or a list or dict of those. What may be
+    repeated, is: requests of idempotent methods, and those with an idempotency key; but no async iterable.
+
+    Every method raises HttpError for an answer of 3xx or 4xx and for one that cannot be used, HttpUnavailable for 5xx,
+    408 and 429, Unavailable where the server is away, Overloaded where no connection is free in time, and TimedOut
+    where it does not answer in time.
+    """
+
+    @overload
+    async def request(self, method: str, path: Path, /, **options: Unpack[Sending]) -> HttpResponse: ...
+    @overload
+    async def request(self, method: str, path: Path, /, *, into: type[T], **options: Unpack[Sending]) -> T: ...
+    @overload
+    async def get(self, path: Path, /, **options: Unpack[Reading]) -> HttpResponse: ...
+    @overload
+    async def get(self, path: Path, /, *, into: type[T], **options: Unpack[Reading]) -> T: ...
+    @overload
+    async def post(self, path: Path, /, **options: Unpack[Sending]) -> HttpResponse: ...
+    @overload
+    async def post(self, path: Path, /, *, into: type[T], **options: Unpack[Sending]) -> T: ...
+    def download(
+        self, path: Path, /, *, max_bytes: int = 1024**3, timeout: float = 600.0, **options: Unpack[Reading]
+    ) -> AbstractAsyncContextManager[Download]:
+        """Give a body of up to `max_bytes` as it comes, read for at most `timeout` seconds."""
+
     async def health(self) -> Health: ...
     def stats(self) -> Mapping[str, int | float]: ...
 

@@ -1,0 +1,155 @@
+"""An HTTP API as its user sees it: paths and types in, typed answers or one clear error out."""
+
+from __future__ import annotations
+
+import ssl
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar, Unpack, overload
+from urllib.parse import urlencode
+
+import anyio
+
+from heykit.errors import HeykitError, HttpError, NotOpen
+from heykit.health import Health
+from heykit.resources._http_exchange import Exchanges, HttpLimits
+from heykit.resources._http_json import Readers, written
+from heykit.resources._http_link import Asked
+from heykit.resources._http_wire import IDEMPOTENT, base_of, headers_of, host_of, method_of, require_success, url_of
+from heykit.resources.protocol import Download, HttpApi, HttpResponse, Path, Reading, Sending
+
+T = TypeVar("T")
+
+_HEALTH_SECONDS: Final = 2.0
+_KEY: Final = "idempotency-key"
+_DEFAULTS: Final = {"accept-encoding": "gzip", "user-agent": "heykit"}
+
+
+@asynccontextmanager
+async def open_http(
+    base_url: str,
+    limits: HttpLimits,
+    *,
+    headers: Mapping[str, str],
+    health_path: str | None,
+    idempotency_keys: bool,
+    tls: ssl.SSLContext | None,
+) -> AsyncGenerator[HttpApi]:
+    base = base_of(base_url)
+    given = headers_of(_DEFAULTS, headers)
+    exchanges = Exchanges(host_of(base), limits, tls)
+    api = _HttpApi(base, given, exchanges, health_path, idempotency_keys=idempotency_keys)
+    try:
+        yield api
+    finally:
+        api.closed = True
+        with anyio.CancelScope(shield=True):
+            await exchanges.close()
+
+
+class _HttpApi:
+    def __init__(
+        self,
+        base: str,
+        headers: Mapping[str, str],
+        exchanges: Exchanges,
+        health_path: str | None,
+        *,
+        idempotency_keys: bool,
+    ) -> None:
+        self.closed = False
+        self._base = base
+        self._host = host_of(base)
+        self._headers = headers
+        self._readers = Readers(self._host)
+        self._exchanges = exchanges
+        self._health_path = health_path
+        self._idempotency_keys = idempotency_keys
+
+    @overload
+    async def request(self, method: str, path: Path, /, **options: Unpack[Sending]) -> HttpResponse: ...
+    @overload
+    async def request(self, method: str, path: Path, /, *, into: type[T], **options: Unpack[Sending]) -> T: ...
+    async def request(
+        self, method: str, path: Path, /, *, into: type[T] | None = None, **options: Unpack[Sending]
+    ) -> HttpResponse | T:
+        asked = self._asked(method_of(method), path, options)
+        response = await self._exchanges.answered(asked, idempotent=asked.method in IDEMPOTENT or _KEY in asked.headers)
+        require_success(response, self._host)
+        return response if into is None else self._readers.read(response.body, into)
+
+    @overload
+    async def get(self, path: Path, /, **options: Unpack[Reading]) -> HttpResponse: ...
+    @overload
+    async def get(self, path: Path, /, *, into: type[T], **options: Unpack[Reading]) -> T: ...
+    async def get(self, path: Path, /, *, into: type[T] | None = None, **options: Unpack[Reading]) -> HttpResponse | T:
+        if into is None:
+            return await self.request("GET", path, **options)
+        return await self.request("GET", path, into=into, **options)
+
+    @overload
+    async def post(self, path: Path, /, **options: Unpack[Sending]) -> HttpResponse: ...
+    @overload
+    async def post(self, path: Path, /, *, into: type[T], **options: Unpack[Sending]) -> T: ...
+    async def post(self, path: Path, /, *, into: type[T] | None = None, **options: Unpack[Sending]) -> HttpResponse | T:
+        if into is None:
+            return await self.request("POST", path, **options)
+        return await self.request("POST", path, into=into, **options)
+
+    @asynccontextmanager
+    async def download(
+        self, path: Path, /, *, max_bytes: int = 1024**3, timeout: float = 600.0, **options: Unpack[Reading]
+    ) -> AsyncGenerator[Download]:
+        headers = {"accept-encoding": "identity", **options.get("headers", {})}
+        asked = self._asked("GET", path, {"query": options.get("query"), "headers": headers})
+        async with self._exchanges.streamed(asked, max_bytes, timeout) as answer:
+            if isinstance(answer, HttpResponse):
+                require_success(answer, self._host)
+                raise HttpError(f"{self._host} answered {answer.status}: there is nothing to download")
+            yield answer
+
+    async def health(self) -> Health:
+        if self.closed:
+            return Health("fail", "resource", "the HTTP API is closed", self.stats())
+        if self._health_path is None:
+            away = self._exchanges.away
+            return Health("warn" if away else "pass", "resource", away, self.stats())
+        reason = f"no answer within {_HEALTH_SECONDS:g} seconds"
+        with anyio.move_on_after(_HEALTH_SECONDS):
+            try:
+                await self.get(self._health_path)
+            except HeykitError as error:
+                reason = str(error)
+            else:
+                return Health("pass", "resource", figures=self.stats())
+        return Health("fail", "resource", reason, self.stats())
+
+    def stats(self) -> Mapping[str, int | float]:
+        return self._exchanges.stats()
+
+    def _asked(self, method: str, path: Path, options: Sending) -> Asked:
+        if self.closed:
+            raise NotOpen("this HTTP API is closed; use it inside the `async with http_api(...)` that opened it")
+        content, described = _body(options)
+        headers = headers_of(self._headers, described, options.get("headers", {}))
+        if (key := self._key(method, options)) is not None:
+            headers |= headers_of({_KEY: key})
+        return Asked(method, url_of(self._base, path, options.get("query")), headers, content)
+
+    def _key(self, method: str, options: Sending) -> str | None:
+        if "idempotency_key" in options:
+            return options["idempotency_key"]
+        return str(uuid.uuid4()) if self._idempotency_keys and method not in IDEMPOTENT else None
+
+
+def _body(options: Sending) -> tuple[bytes | AsyncIterable[bytes] | None, Mapping[str, str]]:
+    """Give what is to be sent, and the headers that describe it."""
+    given = [name for name in ("json", "form", "content") if name in options]
+    if len(given) > 1:
+        raise HttpError(f"a request has one body: give {given[0]}= or {given[1]}=, not both")
+    if "json" in options:
+        return written(options["json"]), {"content-type": "application/json"}
+    if "form" in options:
+        return urlencode(options["form"]).encode(), {"content-type": "application/x-www-form-urlencoded"}
+    return options.get("content"), {}

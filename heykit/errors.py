@@ -233,6 +233,13 @@ class NameRefused(FileError):
     status = 400
 
 
+class ChecksumMismatch(FileError):
+    """What came is not what was announced; nothing of it was kept."""
+
+    code = "file.checksum"
+    status = 400
+
+
 class FileTooLarge(FileError):
     """More bytes came than the store allows in one file."""
 

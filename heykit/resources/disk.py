@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
+import math
 import os
 import secrets
 import stat
@@ -17,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
-from heykit.errors import FileError, FileMissing, NameRefused, Unavailable
+from heykit.errors import ChecksumMismatch, FileError, FileMissing, NameRefused, Unavailable
 from heykit.resources.protocol import FileInfo
 
 CHUNK = 64 * 1024
@@ -26,13 +28,13 @@ _BATCH = 8  # chunks: half a megabyte a thread hop
 _TRIES = 10
 
 _PARTIAL = ".partial"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a pipe that someone put into the tree waits for its other end.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # Nothing there; a file where a directory should be; a symbolic link, which is not followed.
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _UNFIT = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ})
 
 
@@ -59,39 +61,62 @@ def probe(root: Path) -> int:
     return space.f_bavail * space.f_frsize
 
 
-def info(root: Path, parts: Sequence[str]) -> FileInfo | None:
+def info(root: Path, parts: Sequence[str], oldest: float = -math.inf) -> FileInfo | None:
+    """Describe a file, unless it was written before `oldest` (seconds since the epoch)."""
     try:
-        with _parent(root, parts) as parent:
+        with parent_of(root, parts) as parent:
             found = os.stat(parts[-1], dir_fd=parent, follow_symlinks=False)
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             return None
         raise
-    return _info(parts, found) if stat.S_ISREG(found.st_mode) else None
+    return described(parts, found) if stat.S_ISREG(found.st_mode) and found.st_mtime >= oldest else None
 
 
-def delete(root: Path, parts: Sequence[str]) -> bool:
-    """Delete a file for good, and the directories that it leaves empty."""
-    if info(root, parts) is None:
-        return False
+def delete(root: Path, parts: Sequence[str], oldest: float = -math.inf, newest: float = math.inf) -> bool:
+    """Delete a file for good, and the directories that it leaves empty; but not one written after `newest`.
+
+    Tells whether there was one; what was written before `oldest` was none.
+    """
     try:
-        with _parent(root, parts) as parent:
+        with parent_of(root, parts) as parent, _locked(parent):
+            found = os.stat(parts[-1], dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode) or found.st_mtime > newest:
+                return False
             os.unlink(parts[-1], dir_fd=parent)
             os.fsync(parent)
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        if error.errno in ABSENT:
+            return False
+        raise
     with suppress(OSError):  # the first that is not empty ends it
         for depth in range(len(parts) - 1, 0, -1):
-            with _parent(root, parts[:depth]) as parent:
+            with parent_of(root, parts[:depth]) as parent:
                 os.rmdir(parts[depth - 1], dir_fd=parent)
-    return True
+    return found.st_mtime >= oldest
+
+
+def checksum(root: Path, parts: Sequence[str], oldest: float) -> str:
+    """Give the SHA-256 of a file's content, in hexadecimal."""
+    reader = Reader(root, parts, oldest=oldest)
+    try:
+        reader.begin()
+        found = hashlib.sha256()
+        while chunks := reader.read():
+            for chunk in chunks:
+                found.update(chunk)
+    finally:
+        reader.close()
+    return found.hexdigest()
 
 
 class Partial:
     """A file being written. A caller cancelled from outside leaves its thread at work: discarding waits for it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sha256: str | None = None) -> None:
         self._root = root
+        self._sum = None if sha256 is None else hashlib.sha256()
+        self._announced = sha256
         self._name = secrets.token_hex(8)
         self._lock = Lock()
         self._over = False
@@ -116,6 +141,8 @@ class Partial:
         with self._lock:
             self._check()
             for chunk in chunks:
+                if self._sum is not None:
+                    self._sum.update(chunk)
                 rest = memoryview(chunk)
                 while rest:
                     rest = rest[os.write(self._file, rest) :]
@@ -124,8 +151,10 @@ class Partial:
         """Bring the content to the disk, then into place under its name, for good."""
         with self._lock:
             self._check()
+            if self._sum is not None and self._sum.hexdigest() != self._announced:
+                raise ChecksumMismatch(f"what came for {'/'.join(parts)!r} is not what was announced: send it again")
             os.fsync(self._file)
-            written = _info(parts, os.fstat(self._file))
+            written = described(parts, os.fstat(self._file))
             try:
                 self._move(parts)
             except OSError as error:
@@ -145,8 +174,9 @@ class Partial:
     def _move(self, parts: Sequence[str]) -> None:
         for _ in range(_TRIES):
             # Not found: a delete has just taken away a directory that was empty until now.
-            with suppress(FileNotFoundError), _parent(self._root, parts, create=True) as parent:
-                os.replace(self._name, parts[-1], src_dir_fd=self._folder, dst_dir_fd=parent)
+            with suppress(FileNotFoundError), parent_of(self._root, parts, create=True) as parent:
+                with _locked(parent):  # else one that is deleted for its age could be this one by then
+                    os.replace(self._name, parts[-1], src_dir_fd=self._folder, dst_dir_fd=parent)
                 os.fsync(parent)
                 return
         raise FileError(f"{'/'.join(parts)!r} could not be put into place: its directory is taken away all the time")
@@ -164,11 +194,25 @@ class Partial:
 
 
 class Reader:
-    """A file being read. It stays what it was when it was opened, whatever replaces it meanwhile."""
+    """A file being read, from `start` up to but not with `end`.
 
-    def __init__(self, root: Path, parts: Sequence[str]) -> None:
+    It stays what it was when it was opened, whatever replaces it meanwhile.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        parts: Sequence[str],
+        *,
+        start: int = 0,
+        end: int | None = None,
+        oldest: float = -math.inf,
+    ) -> None:
         self._root = root
         self._parts = parts
+        self._start = start
+        self._left = math.inf if end is None else max(0, end - start)
+        self._oldest = oldest
         self._lock = Lock()
         self._over = False
         self._file = -1
@@ -178,23 +222,26 @@ class Reader:
             if self._over:
                 return
             try:
-                with _parent(self._root, self._parts) as parent:
+                with parent_of(self._root, self._parts) as parent:
                     self._file = os.open(self._parts[-1], _READ, dir_fd=parent)
             except OSError as error:
-                if error.errno in _ABSENT:
+                if error.errno in ABSENT:
                     raise self._missing() from None
                 raise
-            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            found = os.fstat(self._file)
+            if not stat.S_ISREG(found.st_mode) or found.st_mtime < self._oldest:
                 raise self._missing()
+            os.lseek(self._file, min(self._start, found.st_size), os.SEEK_SET)
 
     def read(self) -> list[bytes]:
         """Give the next chunks; fewer than before, or none, at the end."""
         with self._lock:
             chunks: list[bytes] = []
             while not self._over and len(chunks) < _BATCH:
-                chunk = os.read(self._file, CHUNK)
+                chunk = os.read(self._file, int(min(CHUNK, self._left)))
                 if not chunk:
                     break
+                self._left -= len(chunk)
                 chunks.append(chunk)
             return chunks
 
@@ -212,7 +259,7 @@ class Reader:
 @contextmanager
 def _opened(root: Path) -> Generator[int]:
     try:
-        number = os.open(root, _DIRECTORY)
+        number = os.open(root, DIRECTORY)
     except OSError as error:
         raise Unavailable(f"{root} is away ({error.strerror}): bring the directory back") from error
     try:
@@ -222,7 +269,7 @@ def _opened(root: Path) -> Generator[int]:
 
 
 @contextmanager
-def _parent(root: Path, parts: Sequence[str], *, create: bool = False) -> Generator[int]:
+def parent_of(root: Path, parts: Sequence[str], *, create: bool = False) -> Generator[int]:
     """Open the directory that the last part lies in."""
     with _opened(root) as above:
         here = os.dup(above)
@@ -236,20 +283,30 @@ def _parent(root: Path, parts: Sequence[str], *, create: bool = False) -> Genera
             os.close(here)
 
 
+@contextmanager
+def _locked(folder: int) -> Generator[None]:
+    """Keep everybody who asks for the same, also in other processes, from changing a directory."""
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+
+
 def _step(here: int, part: str, *, create: bool) -> int:
     try:
-        return os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+        return os.open(part, DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
     except FileNotFoundError:
         if not create:
             raise
     with suppress(FileExistsError):
         os.mkdir(part, dir_fd=here)
         os.fsync(here)
-    return os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+    return os.open(part, DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
 
 
 def _sweep(root: Path) -> None:
-    with _parent(root, (_PARTIAL, "")) as folder, os.scandir(folder) as leftovers:
+    with parent_of(root, (_PARTIAL, "")) as folder, os.scandir(folder) as leftovers:
         for leftover in leftovers:
             with suppress(OSError):  # another process still writes it, or has swept it
                 _sweep_one(folder, leftover.name)
@@ -264,7 +321,7 @@ def _sweep_one(folder: int, name: str) -> None:
         os.close(number)
 
 
-def _info(parts: Sequence[str], found: os.stat_result) -> FileInfo:
+def described(parts: Sequence[str], found: os.stat_result) -> FileInfo:
     return FileInfo("/".join(parts), found.st_size, found.st_mtime)
 
 

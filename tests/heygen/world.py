@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Shelf:
     content: dict[str, bytes] = field(default_factory=dict)
     failure: Exception | None = None
 
-    async def put(self, name: str, content: bytes | AsyncIterable[bytes], /) -> FileInfo:
+    async def put(self, name: str, content: bytes | AsyncIterable[bytes], /, *, sha256: str | None = None) -> FileInfo:
         whole = content if isinstance(content, bytes) else b"".join([chunk async for chunk in content])
         if self.failure is not None:
             raise self.failure
@@ -63,13 +64,29 @@ class Shelf:
         return FileInfo(name, len(whole), 0)
 
     @asynccontextmanager
-    async def open(self, name: str, /) -> AsyncGenerator[AsyncIterator[bytes]]:
+    async def open(
+        self, name: str, /, *, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[AsyncIterator[bytes]]:
         if name not in self.content:
             raise FileMissing("there is no such file")
-        yield _once(self.content[name])
+        yield _once(self.content[name][start:end])
 
     async def info(self, name: str, /) -> FileInfo | None:
         return FileInfo(name, len(self.content[name]), 0) if name in self.content else None
+
+    async def checksum(self, name: str, /) -> str:
+        return hashlib.sha256(self.content[name]).hexdigest()
+
+    async def list(self, prefix: str = "", /, *, after: str = "") -> AsyncGenerator[FileInfo]:
+        for name in sorted(self.content):
+            if name.startswith(prefix) and name > after:
+                yield FileInfo(name, len(self.content[name]), 0)
+
+    async def sweep(self, *, older_than: float, prefix: str = "") -> int:
+        old = [name for name in self.content if name.startswith(prefix)]
+        for name in old:
+            del self.content[name]
+        return len(old)
 
     async def delete(self, name: str, /) -> bool:
         if self.failure is not None:

@@ -23,12 +23,38 @@ until the transaction ends: put what may fail in a transaction of its own inside
     @retry(Retry(attempts=5, on=(Unavailable,)))  # each time from its start: the one that lost had no effect
     async def transfer(amount: int) -> None:
         async with database.transaction(isolation="serializable") as transaction: ...
+
+**Notifications.** `postgres(...)` alone can listen: `async with database.listen("orders") as feed`, and each event is a
+`Notification`, or says that some may have been missed: `Lost`, and `Resumed` when it is time to read all anew.
 """
 
 from __future__ import annotations
 
+from heykit._feeds import Lost, Resumed
 from heykit.database._connect import connect, postgres, sqlite
 from heykit.database._migrate import migrate
-from heykit.database.protocol import Connection, Database, Isolation, Row, Transaction
+from heykit.database.protocol import (
+    Connection,
+    Database,
+    Isolation,
+    Notification,
+    PostgresDatabase,
+    Row,
+    Transaction,
+)
 
-__all__ = ["Connection", "Database", "Isolation", "Row", "Transaction", "connect", "migrate", "postgres", "sqlite"]
+__all__ = [
+    "Connection",
+    "Database",
+    "Isolation",
+    "Lost",
+    "Notification",
+    "PostgresDatabase",
+    "Resumed",
+    "Row",
+    "Transaction",
+    "connect",
+    "migrate",
+    "postgres",
+    "sqlite",
+]

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from urllib.parse import unquote
 
-from heykit.database.protocol import Database
+from heykit.database.protocol import Database, PostgresDatabase
 from heykit.errors import DatabaseError
 
 
@@ -71,7 +71,7 @@ def postgres(
     max_lifetime: float = 3600.0,
     statement_cache_size: int = 100,
     report_held: float = math.inf,
-) -> AbstractAsyncContextManager[Database]:
+) -> AbstractAsyncContextManager[PostgresDatabase]:
     """Open a pool of connections to PostgreSQL.
 
     `connection_timeout` seconds bound the wait for a connection, `command_timeout` seconds each statement. A statement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TypeVar
@@ -11,14 +11,16 @@ import asyncpg
 
 from heykit._connection_limits import Limits
 from heykit._connections import Driver, Pool
+from heykit._feeds import Feed, Lost, Resumed
 from heykit.database._database import Lane, NextBatch, OpenDatabase
 from heykit.database._finish import Call, finish
 from heykit.database._postgres_errors import connecting_failed, server_of, translated
+from heykit.database._postgres_listen import check_channels, notifications
 from heykit.database._postgres_session import OVER, Session, cleaned, require, told
 from heykit.database._postgres_traces import leaves_traces
 from heykit.database._rows import Table
 from heykit.database._values import plain
-from heykit.database.protocol import Database, Isolation
+from heykit.database.protocol import Isolation, Notification, PostgresDatabase
 from heykit.errors import DatabaseError, HeykitError, TimedOut, Unavailable
 
 T = TypeVar("T")
@@ -40,7 +42,7 @@ async def open_postgres(
     max_lifetime: float,
     statement_cache_size: int,
     report_held: float,
-) -> AsyncGenerator[Database]:
+) -> AsyncGenerator[PostgresDatabase]:
     limits = Limits(
         max_connections,
         connection_timeout,
@@ -56,7 +58,7 @@ async def open_postgres(
     try:
         await engine.ping()
         engine.pool.start()
-        yield OpenDatabase(engine)
+        yield _OpenPostgres(engine)
     finally:
         await finish(engine.pool.close())
 
@@ -66,6 +68,7 @@ class _Postgres:
         self.command_timeout = command_timeout
         self.leaves_traces = lru_cache(maxsize=512)(leaves_traces)
         self._server = server_of(url)
+        self._limits = limits
         self._retry_attempts = limits.retry_attempts
 
         async def connecting() -> asyncpg.Connection:
@@ -77,9 +80,10 @@ class _Postgres:
                 server_settings={"timezone": "UTC"},  # so that date(column) means the same day as in SQLite
             )
 
+        self._connect = connecting
         driver = Driver(
             "PostgreSQL",
-            connecting,
+            self._connect,
             refused=lambda error: connecting_failed(error, self._server),
             ask=lambda connection, limit: connection.execute("SELECT 1", timeout=limit),
             clean=cleaned,
@@ -157,12 +161,33 @@ class _Postgres:
                 self.pool.take_back(connection)
             return answer
 
+    def heard(self, channels: Sequence[str]) -> Feed[Notification]:
+        limits = self._limits
+        opening = notifications(self._connect, channels, self._server, limits.connection_timeout)
+        return Feed(opening, interval=limits.health_check_interval, limit=limits.connection_timeout)
+
     async def ping(self) -> None:
         async with self.session() as session:
             await session.control("SELECT 1")
 
     def stats(self) -> dict[str, int | float]:
         return self.pool.stats()
+
+
+class _OpenPostgres(OpenDatabase):
+    def __init__(self, engine: _Postgres) -> None:
+        super().__init__(engine)
+        self._engine = engine
+
+    @asynccontextmanager
+    async def listen(self, *channels: str) -> AsyncGenerator[AsyncIterator[Notification | Lost | Resumed]]:
+        check_channels(channels)
+        feed = self._engine.heard(channels)
+        try:
+            await feed.start()
+            yield feed
+        finally:
+            await feed.close()
 
 
 class _PostgresLane:

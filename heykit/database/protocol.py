@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar, overload
 
+from heykit._feeds import Lost, Resumed
 from heykit.health import Health
 
 T = TypeVar("T")
@@ -70,3 +72,22 @@ class Database(Connection, Protocol):
     def connection(self) -> AbstractAsyncContextManager[Connection]: ...
     async def health(self) -> Health: ...
     def stats(self) -> Mapping[str, int | float]: ...
+
+
+@dataclass(frozen=True)
+class Notification:
+    """What `pg_notify` has sent on a channel."""
+
+    channel: str
+    payload: str
+
+
+class PostgresDatabase(Database, Protocol):
+    """PostgreSQL, with what it alone can do.
+
+    `listen` hears of what is sent on channels, on a connection of its own beyond `max_connections`, which is opened
+    again by itself: `Lost` and `Resumed` tell when, for what was sent between them was missed. So is what nobody has
+    read when more than 10,000 notifications wait. Raises what a statement raises.
+    """
+
+    def listen(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Notification | Lost | Resumed]]: ...

@@ -123,6 +123,7 @@ async def endless(writer: asyncio.StreamWriter) -> None:
     for _ in range(160_000):
         writer.write(block)
         await writer.drain()
+    writer.write(b"0\r\n\r\n")
 
 
 async def cut(writer: asyncio.StreamWriter) -> None:

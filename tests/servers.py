@@ -83,6 +83,13 @@ class PostgresServer:
     def thaw(self) -> None:
         self._signal_all(signal.SIGCONT)
 
+    def ask_for_passwords_of(self, *roles: str) -> None:
+        """Let nobody in under these names without a password."""
+        rules = self._data / "pg_hba.conf"
+        guarded = "".join(f"local all {role} scram-sha-256\n" for role in roles)
+        rules.write_text(guarded + rules.read_text().replace(guarded, ""))
+        self.sql("SELECT pg_reload_conf()")
+
     def create_database(self) -> str:
         name = f"test_{next(self._names)}"
         self.sql(f"CREATE DATABASE {name} STRATEGY file_copy")

@@ -52,8 +52,11 @@ def sqlite(path: str | Path, *, command_timeout: float = 30.0) -> AbstractAsyncC
 
     A statement that takes longer than `command_timeout` seconds is interrupted.
 
-    Raises DatabaseError for a path that cannot be opened; Unavailable while another process keeps it locked.
+    Raises DatabaseError for a path that cannot be opened, Unavailable while another process keeps it locked, and
+    ValueError for a limit that makes no sense.
     """
+    if not command_timeout > 0:
+        raise ValueError("command_timeout must be above 0")
     from heykit.database._sqlite import open_sqlite
 
     return open_sqlite(str(path), command_timeout=command_timeout)

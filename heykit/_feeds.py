@@ -11,7 +11,8 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -25,6 +26,7 @@ T_co = TypeVar("T_co", covariant=True)
 logger = logging.getLogger("heykit.connections")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between attempts to connect, doubled up to the longest
+_SHORTEST_INTERVAL = 0.05  # seconds
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Feed(Generic[T]):
         entropy: Callable[[], float] = random.random,
     ) -> None:
         self._opening = opening
-        self._interval = interval
+        self._interval = max(interval, _SHORTEST_INTERVAL)
         self._limit = limit
         self._clock = clock
         self._entropy = entropy
@@ -85,32 +87,39 @@ class Feed(Generic[T]):
         """Open the first source. Raises what that raises."""
         self._begin(await self._opening())
 
-    async def close(self) -> None:
+    def close(self) -> None:
+        """End it, whoever listens: they hear that it is over."""
         self._closed = True
         self._ready.clear()
         if self._resuming is not None:
             self._resuming.cancel()
-            for source in await asyncio.gather(self._resuming, return_exceptions=True):
-                if not isinstance(source, BaseException):
-                    source.terminate()
+            self._resuming.add_done_callback(_terminate)  # where it had come to its end already
         if self._source is not None:
             self._source.terminate()
-            await asyncio.sleep(0)  # transports that were aborted leave the loop on its next turn
 
     def __aiter__(self) -> AsyncIterator[T | Lost | Resumed]:
         return self
 
     async def __anext__(self) -> T | Lost | Resumed:
-        while not self._closed:
+        while not self._is_closed():
             if self._ready:
                 return self._ready.popleft()
             if self._source is None:
-                return await self._resume()
+                if await self._resume():
+                    return Resumed()
+                continue
+            source = self._source
             try:
-                await self._listen(self._source)
+                await self._listen(source)
             except Unavailable as error:
-                return self._lose(str(error))
+                if self._source is source:  # else another listener has told it
+                    lost = self._lose(str(error))
+                    if not self._is_closed():
+                        return lost
         raise StopAsyncIteration
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     def _begin(self, source: Source[T]) -> None:
         self._source = source
@@ -137,18 +146,23 @@ class Feed(Generic[T]):
         assert self._source is not None
         self._source.terminate()
         self._source = None
-        logger.warning("what a server sends is not heard: %s", reason)
+        if not self._closed:
+            logger.warning("what a server sends is not heard: %s", reason)
         return Lost(reason)
 
-    async def _resume(self) -> Resumed:
+    async def _resume(self) -> bool:
+        """Wait for a source; tell whether it is this listener who is to tell of it."""
         # In a task of its own: a listener who can wait only briefly would cancel the connecting each time.
-        if self._resuming is None:
-            self._resuming = asyncio.get_running_loop().create_task(self._reopened())
-        source = await asyncio.shield(self._resuming)
+        task = self._resuming
+        if task is None:
+            task = self._resuming = asyncio.get_running_loop().create_task(self._reopened())
+        await asyncio.wait({task})
+        if self._is_closed() or self._resuming is not task:
+            return False
         self._resuming = None
-        self._begin(source)
+        self._begin(task.result())
         logger.info("what a server sends is heard again")
-        return Resumed()
+        return True
 
     async def _reopened(self) -> Source[T]:
         pause = _FIRST_PAUSE
@@ -159,3 +173,38 @@ class Feed(Generic[T]):
                 logger.debug("not opened: %s", error)
             await anyio.sleep(pause * (0.5 + self._entropy() / 2))
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _terminate(task: asyncio.Task[Source[T]]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().terminate()
+
+
+class Feeds:
+    """The feeds of one client, which end with it; `closed` is what to raise for who opens one afterwards."""
+
+    def __init__(self, closed: Callable[[], HeykitError]) -> None:
+        self._closed_error = closed
+        self._open: set[Callable[[], None]] = set()
+        self._closed = False
+
+    @asynccontextmanager
+    async def opened(self, feed: Feed[T]) -> AsyncGenerator[AsyncIterator[T | Lost | Resumed]]:
+        if self._closed:
+            raise self._closed_error()
+        self._open.add(feed.close)
+        try:
+            await feed.start()
+            if self._closed:
+                raise self._closed_error()
+            yield feed
+        finally:
+            self._open.discard(feed.close)
+            feed.close()
+            with anyio.CancelScope(shield=True):
+                await asyncio.sleep(0)  # transports that were aborted leave the loop on its next turn
+
+    def close(self) -> None:
+        self._closed = True
+        for close in [*self._open]:
+            close()

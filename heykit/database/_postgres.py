@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import asyncpg
 
 from heykit._connection_limits import Limits
 from heykit._connections import Driver, Pool
-from heykit._feeds import Feed, Lost, Resumed
+from heykit._feeds import Feed, Feeds, Lost, Resumed
 from heykit.database._database import Lane, NextBatch, OpenDatabase
 from heykit.database._finish import Call, finish
 from heykit.database._postgres_errors import connecting_failed, server_of, translated
@@ -60,6 +60,7 @@ async def open_postgres(
         engine.pool.start()
         yield _OpenPostgres(engine)
     finally:
+        engine.feeds.close()
         await finish(engine.pool.close())
 
 
@@ -69,6 +70,7 @@ class _Postgres:
         self.leaves_traces = lru_cache(maxsize=512)(leaves_traces)
         self._server = server_of(url)
         self._limits = limits
+        self.feeds = Feeds(lambda: DatabaseError("the database is closed"))
         self._retry_attempts = limits.retry_attempts
 
         async def connecting() -> asyncpg.Connection:
@@ -179,15 +181,9 @@ class _OpenPostgres(OpenDatabase):
         super().__init__(engine)
         self._engine = engine
 
-    @asynccontextmanager
-    async def listen(self, *channels: str) -> AsyncGenerator[AsyncIterator[Notification | Lost | Resumed]]:
+    def listen(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Notification | Lost | Resumed]]:
         check_channels(channels)
-        feed = self._engine.heard(channels)
-        try:
-            await feed.start()
-            yield feed
-        finally:
-            await feed.close()
+        return self._engine.feeds.opened(self._engine.heard(channels))
 
 
 class _PostgresLane:

@@ -176,11 +176,15 @@ class Exchanges:
         if asked.method != "HEAD" and (_length(headers) or 0) > self._limits.max_response_bytes:
             raise limited.refusal()
         chunks: list[bytes] = []
-        with self._transport.translating():
-            async for chunk in response.aiter_raw():
-                self.figures.bytes_read += len(chunk)
-                chunks.append(limited.taken(chunk))
-        limited.end()
+        try:
+            with self._transport.translating():
+                async for chunk in response.aiter_raw():
+                    self.figures.bytes_read += len(chunk)
+                    chunks.append(limited.taken(chunk))
+            limited.end()
+        except BaseException:
+            chunks.clear()  # whoever keeps the error keeps this frame with it
+            raise
         return HttpResponse(response.status_code, headers, b"".join(chunks))
 
     async def _chunks(self, response: httpx2.Response, limited: Limited, ends: float) -> AsyncGenerator[bytes]:

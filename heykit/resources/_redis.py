@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,10 +14,10 @@ from redis import exceptions
 
 from heykit._connection_limits import Limits
 from heykit._connections import Driver, Pool
-from heykit._feeds import Feed, Lost, Resumed, Source
+from heykit._feeds import Feed, Feeds, Lost, Resumed, Source
 from heykit.errors import HeykitError, RedisError, TimedOut, Unavailable
 from heykit.health import Health
-from heykit.resources._redis_errors import connecting_failed, kind_of, refused
+from heykit.resources._redis_errors import connecting_failed, kind_of, refusal_in, refused
 from heykit.resources._redis_feeds import invalidations, subscription
 from heykit.resources._redis_link import PING, Link, Target
 from heykit.resources._redis_wire import check_shared, name_of, packed
@@ -25,17 +26,18 @@ from heykit.resources.protocol import Argument, Command, Invalidated, Message, R
 T = TypeVar("T")
 
 _HEALTH_SECONDS: Final = 2.0
-_MULTI, _EXEC = packed(["MULTI"]), packed(["EXEC"])
+_MULTI, _EXEC, _DISCARD = packed(["MULTI"]), packed(["EXEC"]), packed(["DISCARD"])
 
 
 @asynccontextmanager
 async def open_redis(url: str, limits: Limits, command_timeout: float) -> AsyncGenerator[Redis]:
     client = _Redis(Target(url), limits, command_timeout)
     try:
-        await client.ping()
+        client.pool.take_back(await client.pool.acquire())
         client.pool.start()
         yield client
     finally:
+        client.feeds.close()
         with anyio.CancelScope(shield=True):
             await client.pool.close()
             await asyncio.sleep(0)  # transports that were aborted leave the loop on its next turn
@@ -50,6 +52,8 @@ class _Redis:
         self._command_timeout = command_timeout
         self._clock = clock
         self._repeated = 0
+        self._knows_multi = False
+        self.feeds = Feeds(lambda: RedisError("the Redis client is closed"))
         self._time_to_open = limits.connection_timeout + command_timeout
         driver = Driver[Link](
             "Redis",
@@ -69,13 +73,14 @@ class _Redis:
     async def execute(self, *command: Argument, idempotent: bool = False) -> object:
         check_shared(command)
         [reply] = await self._asked(packed(command), 1, idempotent=idempotent)
-        if isinstance(reply, exceptions.ResponseError):
-            raise refused(reply, name_of(command), self._target.server)
+        if (refusal := refusal_in(reply)) is not None:
+            raise refused(refusal, name_of(command), self._target.server)
         return reply
 
     async def execute_many(
         self, commands: Sequence[Command], /, *, atomic: bool = False, idempotent: bool = False
     ) -> list[object]:
+        commands = [*commands]
         for command in commands:
             check_shared(command)
         if not commands:
@@ -83,10 +88,19 @@ class _Redis:
         packet = b"".join(map(packed, commands))
         if not atomic:
             return self._all(await self._asked(packet, len(commands), idempotent=idempotent), commands)
+        await self._require_multi()
         replies = await self._asked(_MULTI + packet + _EXEC, len(commands) + 2, idempotent=idempotent)
         if isinstance(replies[-1], list):
             return self._all(replies[-1], commands)
         return self._all(replies[1:-1], commands, nothing_ran=True)  # one of them was refused, so none has run
+
+    async def _require_multi(self) -> None:
+        """See once that there are transactions for us: where MULTI is refused, what follows it runs by itself."""
+        if not self._knows_multi:
+            [began, _] = await self._asked(_MULTI + _DISCARD, 2, idempotent=True)
+            if isinstance(began, exceptions.ResponseError):
+                raise refused(began, "MULTI", self._target.server)
+            self._knows_multi = True
 
     def subscribe(
         self, *channels: str, patterns: Sequence[str] = ()
@@ -120,41 +134,60 @@ class _Redis:
         limits = self._limits
         ends = self._clock() + limits.connection_timeout + self._command_timeout
         attempts_left = limits.retry_attempts
+        had_no_effect = True
         while True:
-            link = self.pool.taken() or await self.pool.acquire()
+            try:
+                link = await self._live_link()
+            except Unavailable as error:
+                error.had_no_effect = had_no_effect
+                raise
             try:
                 return await link.exchange(packet, count, min(self._command_timeout, ends - self._clock()))
             except Unavailable as error:
-                may = idempotent or error.had_no_effect
-                if not may or isinstance(error, TimedOut) or not attempts_left:
-                    raise
-                if self._clock() + limits.connection_timeout >= ends:
+                error.had_no_effect = had_no_effect = had_no_effect and error.had_no_effect
+                in_time = math.isinf(ends) or self._clock() + limits.connection_timeout < ends
+                may = (idempotent or had_no_effect) and not isinstance(error, TimedOut)
+                if not may or not in_time or not attempts_left:
                     raise
             finally:
                 self.pool.take_back(link)
             attempts_left -= 1
             self._repeated += 1
 
+    async def _live_link(self) -> Link:
+        """Give a connection on which nothing is amiss; those that the server has closed meanwhile are dropped."""
+        while True:
+            link = self.pool.taken() or await self.pool.acquire()
+            try:
+                stale = await link.is_stale()
+                if stale:
+                    await link.drop()
+            except BaseException:
+                self.pool.take_back(link)
+                raise
+            if not stale:
+                return link
+            self.pool.take_back(link)
+
     def _all(
         self, replies: Sequence[object], commands: Sequence[Command], *, nothing_ran: bool = False
     ) -> list[object]:
-        refusals = [(at, reply) for at, reply in enumerate(replies) if isinstance(reply, exceptions.ResponseError)]
-        if not refusals and not nothing_ran:
+        found = [(at, refusal) for at, reply in enumerate(replies) if (refusal := refusal_in(reply)) is not None]
+        if not found and not nothing_ran:
             return [*replies]
-        if not refusals:
+        if not found:
             raise RedisError("the commands were not run, and Redis does not say why")
-        at, reply = refusals[0]
-        error = refused(reply, f"command {at + 1} of {len(commands)}, {name_of(commands[at])}", self._target.server)
-        error.had_no_effect = error.had_no_effect and (nothing_ran or len(refusals) == len(replies))
-        raise error
+        count, server = len(commands), self._target.server
+        errors = [
+            refused(refusal, f"command {at + 1} of {count}, {name_of(commands[at])}", server) for at, refusal in found
+        ]
+        errors[0].had_no_effect = errors[0].had_no_effect and (
+            nothing_ran or (len(errors) == count and all(error.had_no_effect for error in errors))
+        )
+        raise errors[0]
 
-    @asynccontextmanager
-    async def _fed(
+    def _fed(
         self, opening: Callable[[], Awaitable[Source[T]]]
-    ) -> AsyncGenerator[AsyncIterator[T | Lost | Resumed]]:
-        feed = Feed(opening, interval=self._limits.health_check_interval, limit=self._command_timeout)
-        try:
-            await feed.start()
-            yield feed
-        finally:
-            await feed.close()
+    ) -> AbstractAsyncContextManager[AsyncIterator[T | Lost | Resumed]]:
+        interval = self._limits.health_check_interval
+        return self.feeds.opened(Feed(opening, interval=interval, limit=self._command_timeout))

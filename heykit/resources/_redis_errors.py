@@ -26,22 +26,39 @@ _FOR_NOW: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _CREDENTIALS: Final = frozenset({"NOAUTH", "WRONGPASS"})
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+# What a server says may hold what it was given, so that only these are shown.
+_PLAIN: Final = re.compile(
+    "WRONGTYPE Operation against a key holding the wrong kind of value|BUSYGROUP Consumer Group name already exists"
+    "|BUSYKEY Target key name already exists|CROSSSLOT Keys in request don't hash to the same slot|NOSCRIPT|NOGROUP"
+    "|(hash )?value is not (an integer|a float|a valid float)( or out of range)?|no such key|syntax error"
+    "|wrong number of arguments|unknown (command|subcommand)|(index|offset|bit offset|value) is out of range"
+    "|increment( or decrement)? would (overflow|produce NaN or Infinity)|invalid expire time|invalid cursor"
+    "|min or max (is not a float|not valid string range item)|timeout is (negative|not a float or out of range)"
+    "|string exceeds maximum allowed size|DB index is out of range"
+)
 _SCRIPTS: Final = re.compile(r".*\b(EVAL|EVALSHA|FCALL)(_RO)?")
+
+
+def refusal_in(reply: object) -> exceptions.ResponseError | None:
+    """Find the first error in a reply: a script may give one as a part of it."""
+    if isinstance(reply, list):
+        return next(filter(None, map(refusal_in, reply)), None)
+    return reply if isinstance(reply, exceptions.ResponseError) else None
 
 
 def refused(error: exceptions.ResponseError, name: str, server: str) -> HeykitError:
     """Translate a server's refusal of the command `name`."""
-    kind, text = kind_of(error), str(error)
+    kind = kind_of(error)
+    is_script = _SCRIPTS.fullmatch(name) is not None
     if kind in _FOR_NOW:
-        return Unavailable(f"{server} {_FOR_NOW[kind]}", had_no_effect=True)
+        # A script may say the same of its own accord, after it has changed something.
+        return Unavailable(f"{server} {_FOR_NOW[kind]}", had_no_effect=not is_script)
     if kind == "NOPERM":
         return RedisError(f"the user of the URL may not run {name} there: see to its permissions (ACL)")
-    if _SCRIPTS.fullmatch(name):  # its text is the script's own, and may hold whatever it was given
+    if is_script:
         return RedisError(f"{server} refused {name}: the script failed ({kind}); run it by hand to see why")
-    # The server repeats arguments after "with args beginning with", and names in quotes.
-    plain = _QUOTED.sub("...", text.partition(", with args")[0])
-    return RedisError(f"{server} refused {name}: {plain[:200]}")
+    plain = _PLAIN.match(str(error))
+    return RedisError(f"{server} refused {name}: {plain[0] if plain else f'it says {kind}; run it by hand to see why'}")
 
 
 def kind_of(error: Exception) -> str:
@@ -62,8 +79,8 @@ def kind_of(error: Exception) -> str:
     return known.get(type(error)) or (first if first.isupper() and first.isalpha() else "ERR")
 
 
-def lost(error: Exception, server: str, *, sent: bool) -> HeykitError:
-    """Translate what ended an exchange on a connection."""
+def lost(error: Exception, server: str, *, sent: bool, late: bool = False) -> HeykitError:
+    """Translate what ended an exchange on a connection; `late` where that was its time limit."""
     kind = kind_of(error)
     if isinstance(error, HeykitError):
         return error
@@ -72,7 +89,7 @@ def lost(error: Exception, server: str, *, sent: bool) -> HeykitError:
     if isinstance(error, exceptions.AuthenticationError) or kind in _CREDENTIALS:
         return RedisError(f"{server} asks for a user and password again: see to its users (ACL)")
     effect = "the command may or may not have taken effect" if sent else "nothing was sent"
-    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+    if late:
         return TimedOut(f"{server} did not answer within the time limit: {effect}", had_no_effect=not sent)
     return Unavailable(f"the connection to {server} was lost: {effect}", had_no_effect=not sent)
 

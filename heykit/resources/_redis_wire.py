@@ -14,15 +14,15 @@ from heykit.resources.protocol import Argument, Command
 # What these leave behind stays in the connection, for whoever uses it next; or they change how it answers.
 _CHANGE_THE_CONNECTION: Final = re.compile(
     "AUTH|ASKING|DISCARD|EXEC|HELLO|MONITOR|MULTI|QUIT|READONLY|READWRITE|RESET|SELECT|P?SYNC|UNWATCH|WATCH"
-    "|[PS]?(UN)?SUBSCRIBE|CLIENT (CACHING|CAPA|IMPORT-SOURCE|NO-EVICT|NO-TOUCH|REPLY|SETNAME|TRACKING)"
+    "|[PS]?(UN)?SUBSCRIBE|CLIENT (CACHING|CAPA|IMPORT-SOURCE|NO-EVICT|NO-TOUCH|REPLY|SETNAME|TRACKING)|SCRIPT DEBUG"
 )
 _ADVICE: Final = "use subscribe(), execute_many(atomic=True) or EVAL instead, and the URL for the database and the user"
 
 
 def packed(command: Command) -> bytes:
     """Write a command. Raises RedisError for one that cannot be sent."""
-    if not command:
-        raise RedisError("a command has a name: give it as the first argument")
+    if not command or isinstance(command, str | bytes):
+        raise RedisError("a command is a sequence of words, of which the first is its name")
     parts = [b"*%d\r\n" % len(command)]
     for argument in command:
         value = _encoded(argument)
@@ -32,7 +32,9 @@ def packed(command: Command) -> bytes:
 
 def check_shared(command: Command) -> None:
     """Raise RedisError for a command that changes its connection: that one is shared."""
-    name = " ".join(map(_upper, command[:2])) if name_of(command) == "CLIENT" else name_of(command)
+    if isinstance(command, str | bytes):
+        raise RedisError("a command is a sequence of words, such as ('GET', 'name')")
+    name = " ".join(map(_upper, command[:2])) if name_of(command) in ("CLIENT", "SCRIPT") else name_of(command)
     if _CHANGE_THE_CONNECTION.fullmatch(name):
         raise RedisError(f"{name} changes the connection, which others use too: {_ADVICE}")
 
@@ -43,7 +45,7 @@ def name_of(command: Command) -> str:
 
 
 def _upper(word: Argument) -> str:
-    text = word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
+    text = _encoded(word).decode("ascii", "replace")  # what is sent, whatever a subclass of str shows
     return text.upper() if text.replace(".", "").replace("-", "").isalpha() and len(text) < 40 else "the command"
 
 

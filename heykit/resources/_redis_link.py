@@ -67,7 +67,7 @@ class Target:
         link = Link(connection, self.server)
         try:
             async with asyncio.timeout(time_limit):
-                await connection.connect_check_health(retry_socket_connect=False)
+                await link.open()
                 # A server that still loads its data greets whoever comes, and refuses all else.
                 [ready] = await link.replies(PING, 1)
                 _require_ready(ready)
@@ -99,12 +99,21 @@ class Link:
     def __init__(self, connection: AbstractConnection, server: str) -> None:
         self._connection = connection
         self.server = server
+        self._transport: asyncio.WriteTransport | None = None
         self._over = False
         self._ending: asyncio.Task[None] | None = None
 
+    async def open(self) -> None:
+        try:
+            await self._connection.connect_check_health(retry_socket_connect=False)
+        finally:
+            # The driver closes a connection only once it has sent all that waits, which a server that does not read
+            # never takes, and it does not say whether one was reset. It has no public way to either.
+            writer: asyncio.StreamWriter | None = self._connection._writer  # noqa: SLF001
+            self._transport = None if writer is None else writer.transport
+
     def is_closed(self) -> bool:
-        transport = self._transport()
-        return self._over or transport is None or transport.is_closing()
+        return self._over or self._transport is None or self._transport.is_closing()
 
     def terminate(self) -> None:
         self._abort()
@@ -120,16 +129,10 @@ class Link:
         """Tell whether it was closed by the server meanwhile, or says what nobody has asked."""
         return self.is_closed() or await self._connection.can_read()
 
-    def _transport(self) -> asyncio.WriteTransport | None:
-        # The driver closes a connection only once it has sent all that waits, which a server that does not read
-        # never takes; and it does not say whether one was reset. It has no public way to either.
-        writer: asyncio.StreamWriter | None = self._connection._writer  # noqa: SLF001
-        return None if writer is None else writer.transport
-
     def _abort(self) -> None:
         self._over = True
-        if (transport := self._transport()) is not None:
-            transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     async def drop(self) -> None:
         self._abort()

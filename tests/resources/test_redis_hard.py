@@ -11,11 +11,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from redis.asyncio.connection import AbstractConnection
 
 from heykit.errors import HeykitError, RedisError, TimedOut, Unavailable
 from heykit.resources import Lost, Redis, redis_client
-from heykit.resources._redis_link import Target
+from heykit.resources._redis_link import Link, Target
 from heykit.resources._redis_wire import packed
 from tests.resources.test_redis import answering
 from tests.servers import ValkeyServer
@@ -119,23 +118,23 @@ def deaf(valkey_server: ValkeyServer, redis_url: str) -> Generator[Callable[[], 
 
 async def test_what_a_server_does_not_take_is_not_kept(redis_url: str, deaf: Callable[[], None]) -> None:
     """A connection that is given up is gone, with all that waits to be sent on it."""
-    made: list[AbstractConnection] = []
-    making = Target._made
+    made: list[Link] = []
+    connecting = Target.connect
 
-    def remembered(self: Target, time_limit: float, protocol: int) -> AbstractConnection:
-        made.append(making(self, time_limit, protocol))
+    async def remembered(self: Target, time_limit: float, *, protocol: int) -> Link:
+        made.append(await connecting(self, time_limit, protocol=protocol))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Target, "_made", remembered)
+        patch.setattr(Target, "connect", remembered)
         async with redis_client(redis_url, max_connections=3, command_timeout=0.5, connection_timeout=0.1) as redis:
             await asyncio.gather(*(redis.execute("BLPOP", f"nothing:{number}", 0.1) for number in range(3)))
             deaf()
             for _ in range(3):
                 with pytest.raises(TimedOut):
                     await redis.execute("SET", "a", b"x" * 20_000_000)
-            transports = [link._writer.transport for link in made if link._writer is not None]
-            assert [transport for transport in transports if transport.get_write_buffer_size()] == []
+            assert len(made) == 3
+            assert [link._transport.get_write_buffer_size() for link in made if link._transport] == [0, 0, 0]
             assert redis.stats()["in_use"] == 0
 
 

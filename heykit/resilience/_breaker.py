@@ -25,16 +25,21 @@ class Breaker:
     """After so many failures in a row nothing is asked for `cooldown` seconds; then one call may try.
 
     `on` names what counts as a failure. Empty means any error but those of heykit's that are the caller's own fault:
-    an HTTP status below 500.
+    an HTTP status below 500. `ignore` names what says nothing of what was asked, neither good nor bad.
     """
 
     failures: int = 5
     cooldown: float = 5.0
     on: tuple[type[Exception], ...] = ()
+    ignore: tuple[type[Exception], ...] = ()
 
     def __post_init__(self) -> None:
         if self.failures < 1 or not self.cooldown > 0:
             raise ValueError("a Breaker allows 1 failure or more, and has a cooldown above 0 s")
+
+    def says_nothing(self, error: Exception) -> bool:
+        """Tell whether an error has nothing to do with how well it is that was asked."""
+        return isinstance(error, self.ignore) or (isinstance(error, Overloaded) and not self.on)
 
     def is_failure(self, error: Exception) -> bool:
         """Tell whether an error says that what was asked is not well."""
@@ -65,7 +70,7 @@ def breaker(
             try:
                 value = await function(*args, **kwargs)
             except BaseException as error:
-                if not isinstance(error, Exception) or (isinstance(error, Overloaded) and not policy.on):
+                if not isinstance(error, Exception) or policy.says_nothing(error):
                     circuit.abandoned(turn)  # it says nothing of what was asked
                 elif not policy.is_failure(error):
                     _passed(circuit, turn, name)

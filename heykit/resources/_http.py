@@ -7,16 +7,24 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar, Unpack, overload
-from urllib.parse import urlencode
 
 import anyio
 
-from heykit.errors import HeykitError, HttpError, NotOpen
+from heykit.errors import HeykitError, HttpError
 from heykit.health import Health
 from heykit.resources._http_exchange import Exchanges, HttpLimits
 from heykit.resources._http_json import Readers, written
 from heykit.resources._http_link import Asked
-from heykit.resources._http_wire import IDEMPOTENT, base_of, headers_of, host_of, method_of, require_success, url_of
+from heykit.resources._http_wire import (
+    IDEMPOTENT,
+    base_of,
+    form_of,
+    headers_of,
+    host_of,
+    method_of,
+    require_success,
+    url_of,
+)
 from heykit.resources.protocol import Download, HttpApi, HttpResponse, Path, Reading, Sending
 
 T = TypeVar("T")
@@ -43,7 +51,6 @@ async def open_http(
     try:
         yield api
     finally:
-        api.closed = True
         with anyio.CancelScope(shield=True):
             await exchanges.close()
 
@@ -58,7 +65,6 @@ class _HttpApi:
         *,
         idempotency_keys: bool,
     ) -> None:
-        self.closed = False
         self._base = base
         self._host = host_of(base)
         self._headers = headers
@@ -74,10 +80,11 @@ class _HttpApi:
     async def request(
         self, method: str, path: Path, /, *, into: type[T] | None = None, **options: Unpack[Sending]
     ) -> HttpResponse | T:
+        read = None if into is None else self._readers.reader(into)  # before anything is sent
         asked = self._asked(method_of(method), path, options)
         response = await self._exchanges.answered(asked, idempotent=asked.method in IDEMPOTENT or _KEY in asked.headers)
         require_success(response, self._host)
-        return response if into is None else self._readers.read(response.body, into)
+        return response if read is None else read(response.body)
 
     @overload
     async def get(self, path: Path, /, **options: Unpack[Reading]) -> HttpResponse: ...
@@ -110,7 +117,7 @@ class _HttpApi:
             yield answer
 
     async def health(self) -> Health:
-        if self.closed:
+        if self._exchanges.closed:
             return Health("fail", "resource", "the HTTP API is closed", self.stats())
         if self._health_path is None:
             away = self._exchanges.away
@@ -129,18 +136,18 @@ class _HttpApi:
         return self._exchanges.stats()
 
     def _asked(self, method: str, path: Path, options: Sending) -> Asked:
-        if self.closed:
-            raise NotOpen("this HTTP API is closed; use it inside the `async with http_api(...)` that opened it")
+        self._exchanges.require_open()
         content, described = _body(options)
         headers = headers_of(self._headers, described, options.get("headers", {}))
-        if (key := self._key(method, options)) is not None:
+        if (key := self._key(method, options, headers)) is not None:
             headers |= headers_of({_KEY: key})
         return Asked(method, url_of(self._base, path, options.get("query")), headers, content)
 
-    def _key(self, method: str, options: Sending) -> str | None:
+    def _key(self, method: str, options: Sending, headers: Mapping[str, str]) -> str | None:
         if "idempotency_key" in options:
             return options["idempotency_key"]
-        return str(uuid.uuid4()) if self._idempotency_keys and method not in IDEMPOTENT else None
+        needs_one = self._idempotency_keys and method not in IDEMPOTENT and _KEY not in headers
+        return str(uuid.uuid4()) if needs_one else None
 
 
 def _body(options: Sending) -> tuple[bytes | AsyncIterable[bytes] | None, Mapping[str, str]]:
@@ -151,5 +158,5 @@ def _body(options: Sending) -> tuple[bytes | AsyncIterable[bytes] | None, Mappin
     if "json" in options:
         return written(options["json"]), {"content-type": "application/json"}
     if "form" in options:
-        return urlencode(options["form"]).encode(), {"content-type": "application/x-www-form-urlencoded"}
+        return form_of(options["form"]), {"content-type": "application/x-www-form-urlencoded"}
     return options.get("content"), {}

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
@@ -18,10 +18,10 @@ from typing import Final, ParamSpec, TypeVar
 import anyio
 import httpx2
 
-from heykit.errors import HttpUnavailable, Overloaded, TimedOut, Unavailable
+from heykit.errors import HttpUnavailable, NotOpen, Overloaded, TimedOut, Unavailable
 from heykit.resilience import Breaker, Retry, breaker, retry
-from heykit.resources._http_link import Asked, Phases, Transport
-from heykit.resources._http_wire import Limited, require_served
+from heykit.resources._http_link import Asked, CallersError, Phases, Transport
+from heykit.resources._http_wire import Limited, has_body, length_of, require_served
 from heykit.resources.protocol import Download, HttpResponse
 
 P = ParamSpec("P")
@@ -29,6 +29,8 @@ R = TypeVar("R")
 
 _WAIT: Final = 0.1  # seconds that the first pause takes at most
 _FAILED: Final = 300  # the first status that is no success
+_KNOWN: Final = frozenset({"", "identity", "gzip", "x-gzip"})
+_GOODBYE: Final = 1.0  # seconds for what is under way to end
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Exchanges:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        self.closed = False
         self.away = ""  # what went wrong last, where nothing has gone well since
         self.figures = Figures()
         self._host = host
@@ -83,7 +86,8 @@ class Exchanges:
         self._places = anyio.Semaphore(limits.max_connections, fast_acquire=True)
 
         policy = limits.breaker
-        circuit = breaker(dataclasses.replace(policy, on=policy.on or (Unavailable,)), clock=clock)
+        counted = dataclasses.replace(policy, on=policy.on or (Unavailable,), ignore=(*policy.ignore, CallersError))
+        circuit = breaker(counted, clock=clock)
         self._read, self._begun = circuit(self._named(self._read_once)), circuit(self._named(self._begun_once))
         again = Retry(1 + limits.retry_attempts, deadline=limits.timeout, wait=_WAIT, on=(Unavailable,))
         repeating = retry(again, idempotent=True, clock=clock, least_pause=_least_pause)
@@ -101,22 +105,41 @@ class Exchanges:
     @asynccontextmanager
     async def streamed(self, asked: Asked, max_bytes: int, timeout: float) -> AsyncGenerator[Download | HttpResponse]:
         """Ask and give the body as it comes; or the answer, read, where its status is no success."""
-        ends = self._clock() + timeout
-        stack, response = await self._opened(asked, self._clock() + self._limits.timeout)
+        ends = self._clock() + self._limits.timeout
+        stack, response = await self._opened(asked, ends)
         async with stack:
             if response.status_code >= _FAILED:
-                yield await self._body(asked, response)
+                with self._in_time(ends):
+                    answer = await self._body(asked, response)
+                yield answer
                 return
             headers = _headers(response)
-            plain = headers.get("content-encoding", "identity") == "identity"
-            size = _length(headers) if plain else None
-            limited = Limited(self._host, max_bytes, headers.get("content-encoding"))
+            encoding = headers.get("content-encoding", "")
+            limited = Limited(self._host, max_bytes, encoding)
+            size = None if encoding else length_of(asked.method, response.status_code, headers)
             if size is not None and size > max_bytes:
                 raise limited.refusal()
-            async with aclosing(self._chunks(response, limited, ends)) as chunks:
-                yield Download(response.status_code, headers, size, chunks)
+            body = _Body(self._chunks(response, limited, timeout))
+            try:
+                yield Download(response.status_code, headers, size, body)
+            finally:
+                body.close()
+
+    def require_open(self) -> None:
+        if self.closed:
+            raise NotOpen("this HTTP API is closed; use it inside the `async with http_api(...)` that opened it")
 
     async def close(self) -> None:
+        """End what is under way, and see that nothing is left open."""
+        self.closed = True
+        await self._transport.close()
+        taken = 0
+        with anyio.move_on_after(_GOODBYE):
+            while taken < self._limits.max_connections:
+                await self._places.acquire()  # who waits for one has it before us, and learns that it is over
+                taken += 1
+        for _ in range(taken):
+            self._places.release()
         await self._transport.close()
 
     def stats(self) -> dict[str, int | float]:
@@ -140,21 +163,20 @@ class Exchanges:
     # ------------------------------------------------------------------------------------------------- one attempt
 
     async def _whole(self, asked: Asked, ends: float) -> HttpResponse:
-        async with self._place():
-            with self._noted():
-                response = await self._read(asked, ends)
+        async with self._place(ends):
+            response = await self._noted(self._read(asked, ends))
         self._require_served(response.status, response.headers)
         return response
 
     async def _first(self, asked: Asked, ends: float) -> tuple[AsyncExitStack, httpx2.Response]:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._place())
-            with self._noted():
-                response = await self._begun(stack, asked, ends)
+            await stack.enter_async_context(self._place(ends))
+            response = await self._noted(self._begun(stack, asked, ends))
             self._require_served(response.status_code, response.headers)
             return stack.pop_all(), response
 
     async def _read_once(self, asked: Asked, ends: float) -> HttpResponse:
+        self.figures.sent += 1
         with self._in_time(ends):
             async with self._transport.answered(asked) as response:
                 if response.status_code != 429:
@@ -163,6 +185,7 @@ class Exchanges:
         raise AssertionError
 
     async def _begun_once(self, stack: AsyncExitStack, asked: Asked, ends: float) -> httpx2.Response:
+        self.figures.sent += 1
         with self._in_time(ends):
             response = await stack.enter_async_context(self._transport.answered(asked))
             if response.status_code != 429:
@@ -171,32 +194,43 @@ class Exchanges:
         raise AssertionError
 
     async def _body(self, asked: Asked, response: httpx2.Response) -> HttpResponse:
-        headers = _headers(response)
-        limited = Limited(self._host, self._limits.max_response_bytes, headers.get("content-encoding"))
-        if asked.method != "HEAD" and (_length(headers) or 0) > self._limits.max_response_bytes:
+        status, headers, most = response.status_code, _headers(response), self._limits.max_response_bytes
+        encoding = headers.get("content-encoding", "")
+        if not has_body(asked.method, status) or (status >= _FAILED and encoding.lower() not in _KNOWN):
+            encoding = ""  # there is nothing to expand; or what went wrong matters more than how it is packed
+        limited = Limited(self._host, most, encoding)
+        if (length_of(asked.method, status, headers) or 0) > most:
             raise limited.refusal()
         chunks: list[bytes] = []
         try:
-            with self._transport.translating():
-                async for chunk in response.aiter_raw():
+            async with aclosing(response.aiter_raw()) as raw:
+                while (chunk := await self._transport.next(raw)) is not None:
                     self.figures.bytes_read += len(chunk)
                     chunks.append(limited.taken(chunk))
             limited.end()
         except BaseException:
             chunks.clear()  # whoever keeps the error keeps this frame with it
             raise
-        return HttpResponse(response.status_code, headers, b"".join(chunks))
+        return HttpResponse(status, headers, b"".join(chunks))
 
-    async def _chunks(self, response: httpx2.Response, limited: Limited, ends: float) -> AsyncGenerator[bytes]:
-        with self._transport.translating():
-            async with aclosing(response.aiter_raw()) as raw:
-                async for chunk in raw:
-                    self.figures.bytes_read += len(chunk)
-                    if taken := limited.taken(chunk):
-                        yield taken
-                    if self._clock() >= ends:
-                        raise TimedOut(f"{self._host} did not send it all within the time limit")
+    async def _chunks(self, response: httpx2.Response, limited: Limited, left: float) -> AsyncGenerator[bytes]:
+        """Give a body as it comes, waiting for it for at most `left` seconds in all."""
+        async with aclosing(response.aiter_raw()) as raw:
+            while True:
+                asked = self._clock()
+                chunk = await self._noted(self._next(raw, left))
+                left -= self._clock() - asked
+                if chunk is None:
+                    break
+                self.figures.bytes_read += len(chunk)
+                if taken := limited.taken(chunk):
+                    yield taken
         limited.end()
+
+    async def _next(self, raw: AsyncGenerator[bytes], seconds: float) -> bytes | None:
+        with anyio.move_on_after(seconds):
+            return await self._transport.next(raw)
+        raise TimedOut(f"{self._host} did not send it all within the time limit")
 
     def _require_served(self, status: int, headers: Mapping[str, str]) -> None:
         require_served(status, headers, self._host, now=self._now())
@@ -204,21 +238,23 @@ class Exchanges:
     # -------------------------------------------------------------------------------------------------------- limits
 
     @asynccontextmanager
-    async def _place(self) -> AsyncGenerator[None]:
+    async def _place(self, ends: float) -> AsyncGenerator[None]:
         started = self._clock()
-        with anyio.move_on_after(self._limits.phases.connection) as waiting:
+        with anyio.move_on_after(min(self._limits.phases.connection, ends - started)) as waiting:
             await self._places.acquire()
         self.figures.waited += self._clock() - started
         if waiting.cancelled_caught:
             self.figures.timed_out += 1
             raise Overloaded(
-                f"all {self._limits.max_connections} connections to {self._host} were in use and none free within "
-                f"{self._limits.phases.connection:g} seconds",
+                f"all {self._limits.max_connections} connections to {self._host} were in use and none free in time",
                 had_no_effect=True,
             )
         self.figures.acquired += 1
         try:
+            self.require_open()
             yield
+        except CallersError as wrapped:
+            raise wrapped.error from wrapped.error.__cause__
         finally:
             self._places.release()
 
@@ -232,16 +268,15 @@ class Exchanges:
                 "have taken effect"
             )
 
-    @contextmanager
-    def _noted(self) -> Generator[None]:
-        self.figures.sent += 1
+    async def _noted(self, asking: Awaitable[R]) -> R:
         try:
-            yield
+            value = await asking
         except Unavailable as error:
             self.figures.failed += 1
             self.away = str(error)
             raise
         self.away = ""
+        return value
 
     def _named(self, attempt: Callable[P, Coroutine[object, object, R]]) -> Callable[P, Coroutine[object, object, R]]:
         """Call an attempt by its host, for what `retry` and `breaker` say of it."""
@@ -263,6 +298,20 @@ def _headers(response: httpx2.Response) -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
 
 
-def _length(headers: Mapping[str, str]) -> int | None:
-    length = headers.get("content-length", "")
-    return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
+class _Body:
+    """What comes of a body, for as long as its connection is held."""
+
+    def __init__(self, chunks: AsyncGenerator[bytes]) -> None:
+        self._chunks = chunks
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._closed:
+            raise NotOpen("this download is over; read it inside the `async with api.download(...)` that began it")
+        return await anext(self._chunks)
+
+    def close(self) -> None:
+        self._closed = True

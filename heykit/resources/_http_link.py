@@ -8,15 +8,17 @@ from __future__ import annotations
 import socket
 import ssl
 from asyncio.trsock import TransportSocket
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import anyio
 import httpx2
 
 from heykit.errors import HeykitError, HttpError, TimedOut, Unavailable
+
+T = TypeVar("T")
 
 _GOODBYE: Final = 1.0  # seconds to close a connection in order
 
@@ -37,6 +39,30 @@ class Phases:
 
     connection: float
     read: float
+
+
+class CallersError(Exception):
+    """What went wrong is the caller's own, and says nothing of the host."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__()
+
+
+class _Given:
+    """What the caller gives to be sent, and what went wrong with it."""
+
+    def __init__(self, content: AsyncIterable[bytes]) -> None:
+        self._content = content
+        self.failure: Exception | None = None
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        try:
+            async for chunk in self._content:
+                yield chunk
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 class _Stream(Protocol):
@@ -70,24 +96,38 @@ class Transport:
 
     @asynccontextmanager
     async def answered(self, asked: Asked) -> AsyncGenerator[httpx2.Response]:
-        """Send a request; give the answer, whose body is still to come. Raises in heykit's words."""
-        response: httpx2.Response | None = None
+        """Send a request; give the answer, whose body is still to come. Raises in heykit's words, or CallersError."""
+        given = None if asked.content is None or isinstance(asked.content, bytes) else _Given(asked.content)
+        response = await self._translated(self._sent(asked, given or asked.content), given)
         try:
-            with self.translating():
-                response = await self._sent(asked)
             yield response
         finally:
-            if response is not None:
-                with anyio.move_on_after(_GOODBYE, shield=True):
-                    await response.aclose()
+            with anyio.move_on_after(_GOODBYE, shield=True):
+                await response.aclose()
 
-    @contextmanager
-    def translating(self) -> Generator[None]:
-        """Let the transport's errors leave in heykit's words; those of what it is given to send are the caller's."""
+    async def next(self, raw: AsyncGenerator[bytes]) -> bytes | None:
+        """Give what comes next of a body, None at its end."""
+        return await self._translated(anext(raw, None), None)
+
+    async def _translated(self, call: Awaitable[T], given: _Given | None) -> T:
+        """Let the transport's errors leave in heykit's words, and those of what it is given to send as the caller's."""
+        failure: Exception
         try:
-            yield
+            value = await call
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise translated(error, self._host) from None
+            failure = translated(error, self._host)
+        except Exception as error:
+            if given is None or given.failure is None:
+                raise
+            failure = error
+        else:
+            if given is None or given.failure is None:
+                return value
+            failure = given.failure  # the server has answered before it had it all
+        # Not within the handler: what the transport says may hold what was sent, and would be kept as the context.
+        if given is not None and given.failure is not None:
+            raise CallersError(given.failure)
+        raise CallersError(failure) if isinstance(failure, HttpError) else failure
 
     def open(self) -> int:
         """Count the connections that are open, and those that were."""
@@ -96,12 +136,12 @@ class Transport:
         self._streams = still
         return len(still)
 
-    async def _sent(self, asked: Asked) -> httpx2.Response:
+    async def _sent(self, asked: Asked, content: bytes | AsyncIterable[bytes] | None) -> httpx2.Response:
         request = httpx2.Request(
             asked.method,
             asked.url,
             headers=dict(asked.headers),
-            content=asked.content,
+            content=content,
             extensions={"timeout": self._timeout},
         )
         response = await self._transport.handle_async_request(request)

@@ -71,7 +71,7 @@ async def test_json_that_does_not_fit_says_where_and_shows_nothing() -> None:
             with pytest.raises(HttpError, match="does not fit Page: ") as wrong:
                 await api.get("/videos", into=Page)
             assert SECRET not in str(wrong.value)
-            assert wrong.value.__suppress_context__
+            assert wrong.value.__context__ is None
             assert wrong.value.body == body
     assert "items.0.id: int_parsing" in str(await _why(bodies[0]))
 

@@ -11,7 +11,7 @@ import math
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
@@ -203,7 +203,7 @@ class Exchanges:
             raise limited.refusal()
         chunks: list[bytes] = []
         try:
-            async with aclosing(response.aiter_raw()) as raw:
+            async with self._transport.body(response) as raw:
                 while (chunk := await self._transport.next(raw)) is not None:
                     self.figures.bytes_read += len(chunk)
                     chunks.append(limited.taken(chunk))
@@ -215,7 +215,7 @@ class Exchanges:
 
     async def _chunks(self, response: httpx2.Response, limited: Limited, left: float) -> AsyncGenerator[bytes]:
         """Give a body as it comes, waiting for it for at most `left` seconds in all."""
-        async with aclosing(response.aiter_raw()) as raw:
+        async with self._transport.body(response) as raw:
             while True:
                 asked = self._clock()
                 chunk = await self._noted(self._next(raw, left))

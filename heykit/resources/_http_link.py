@@ -5,6 +5,7 @@ The transport stands for itself, without httpx2's client: that one logs every UR
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from asyncio.trsock import TransportSocket
@@ -102,8 +103,18 @@ class Transport:
         try:
             yield response
         finally:
-            with anyio.move_on_after(_GOODBYE, shield=True):
-                await response.aclose()
+            with anyio.CancelScope(shield=True):
+                await _by_itself(_ended(response))
+
+    @asynccontextmanager
+    async def body(self, response: httpx2.Response) -> AsyncGenerator[AsyncGenerator[bytes]]:
+        """Give a body to be read with `next`, and end the reading whatever happens."""
+        raw = response.aiter_raw()
+        try:
+            yield raw
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _by_itself(raw.aclose())
 
     async def next(self, raw: AsyncGenerator[bytes]) -> bytes | None:
         """Give what comes next of a body, None at its end."""
@@ -113,7 +124,7 @@ class Transport:
         """Let the transport's errors leave in heykit's words, and those of what it is given to send as the caller's."""
         failure: Exception
         try:
-            value = await call
+            value = await _by_itself(call)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             failure = translated(error, self._host)
         except Exception as error:
@@ -151,6 +162,41 @@ class Transport:
             if len(self._streams) > self._most:
                 self.open()
         return response
+
+
+async def _by_itself(call: Awaitable[T]) -> T:
+    """Await in a task of its own, and not without its end.
+
+    The transport protects its clean-up from the cancellation of a scope, not from that of a task, as `asyncio.timeout`
+    and `wait_for` cancel: interrupted, it would keep the request for good.
+    """
+    scope = anyio.CancelScope()
+
+    async def run() -> T:
+        with scope:
+            return await call
+        raise asyncio.CancelledError
+
+    task = asyncio.get_running_loop().create_task(run())
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+            scope.cancel()
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled() and task.exception() is None:
+        value = task.result()  # it has come all the same, and nobody takes it
+        if isinstance(value, httpx2.Response):
+            await _by_itself(_ended(value))
+    raise cancelled
+
+
+async def _ended(response: httpx2.Response) -> None:
+    with anyio.move_on_after(_GOODBYE):
+        await response.aclose()
 
 
 def _is_open(stream: _Stream) -> bool:

@@ -27,7 +27,7 @@ from heykit.database import Database, connect, migrate, sqlite
 from heykit.errors import HeykitError, Unavailable
 from heykit.heygen import Content, Page, Profile, Progress, Settings, User, Users, Video, Videos
 from heykit.resilience import Retry
-from heykit.resources import FileStore, file_store, made_directory
+from heykit.resources import FileStore, file_store, made_directory, redis_client
 from heykit.security import authenticate
 from heykit.security.key_file import key_from_file
 from heykit.security.keys import Key, key_from_secret
@@ -39,6 +39,7 @@ VERSION: Final = "1.0"
 ISSUER: Final = "heygen"
 AUDIENCE: Final = "heygen-api"
 LONGEST_BODY: Final = 256 * 1024  # bytes: far above any order, far below what would fill the memory
+PATIENCE: Final = Retry(attempts=4, wait=1, deadline=5, on=(Unavailable,))  # with what may still be starting
 logger = logging.getLogger("heykit.app")
 
 
@@ -62,8 +63,6 @@ async def configuration() -> Loaded[Settings]:
 @scope.application
 async def settings(loaded: Loaded[Settings] = provided(configuration)) -> Settings:
     given = loaded.settings
-    if given.redis.url is not None:
-        logger.warning("redis.url is set, and not used yet: the cache is in memory")
     if given.video.api_key is not None:
         logger.warning("video.api_key is set, and not used yet: videos are the built-in previews")
     return given
@@ -74,7 +73,7 @@ async def data_directory(config: Settings = provided(settings)) -> Path:
     return await made_directory(config.app.data)
 
 
-@scope.application(retry=Retry(attempts=4, wait=1, deadline=5, on=(Unavailable,)))  # it may still be starting
+@scope.application(retry=PATIENCE)
 async def database(
     config: Settings = provided(settings), data: Path = provided(data_directory)
 ) -> AsyncGenerator[Database]:
@@ -106,9 +105,13 @@ def user_cache() -> AbstractAsyncContextManager[Cache[User | None]]:
     return memory_cache(max_size=10_000, default_ttl=30)
 
 
-@scope.application
-async def bell() -> heygen.Bell:
-    return heygen.Bell()
+@scope.application(retry=PATIENCE)
+async def bell(config: Settings = provided(settings)) -> AsyncGenerator[heygen.Bell]:
+    if config.redis.url is None:
+        yield heygen.Bell()  # each process looks every second for what the others have changed
+    else:
+        async with redis_client(config.redis.url) as redis, heygen.shared_bell(redis) as shared:
+            yield shared
 
 
 # ---------------------------------------------------------------------------------------------------------- services

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.served import SECONDS, Served, refused, served
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, ValkeyServer
 
 PASSWORD = "correct horse battery"
 
@@ -358,6 +358,47 @@ def test_a_database_that_is_away_at_the_start_ends_it_with_one_line_and_no_passw
     assert "StartupError: database" in output
     assert "Traceback" not in output
     assert "hunter2" not in output
+
+
+def test_a_redis_that_is_away_at_the_start_ends_it_with_one_line_and_no_password(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    code, output = refused(tmp_path, {"HEYGEN_REDIS__URL": f"redis://me:hunter2@127.0.0.1:{port}/0"})
+    assert code == 3
+    assert "StartupError: bell" in output
+    assert "Traceback" not in output
+    assert "hunter2" not in output
+
+
+def bell_is(api: Served, status: str) -> None:
+    """Wait until the health of the bell is this; what was asked a moment ago is not asked again."""
+    until = time.monotonic() + SECONDS
+    while api.client.get("/health").json()["checks"]["bell"]["status"] != status:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_two_processes_hear_each_other_through_redis_and_do_without_it(
+    tmp_path: Path, postgres_url: str, valkey_server: ValkeyServer, redis_url: str
+) -> None:
+    """Each shows what the other renders; without Redis at the next poll."""
+    shared = {
+        "HEYGEN_DATABASE__URL": postgres_url,
+        "HEYGEN_REDIS__URL": redis_url,
+        "HEYGEN_APP__DATA": str(tmp_path / "data"),
+    }
+    with served(tmp_path, shared) as first, served(tmp_path, shared) as second:
+        who = register(first)
+        assert second.client.get("/health").json()["checks"]["bell"]["status"] == "pass"
+        assert finished(second, who, order(first, who))["status"] == "done"
+        valkey_server.kill()
+        try:
+            assert finished(second, who, order(first, who))["status"] == "done"
+            bell_is(second, "warn")
+            assert second.client.get("/health").status_code == 200  # it serves, but less well
+        finally:
+            valkey_server.start()
+        bell_is(second, "pass")
 
 
 def test_a_database_that_dies_while_serving_fails_its_health_and_comes_back(

@@ -22,6 +22,7 @@
   one gives the bytes of an `.mp4` in the same way.
 - **A progress hub** serves one user session: its streams share one look at each video, and end with the session.
 - **The bell** tells those in one process what changed, so that nothing waits for a poll; give everybody the same one.
+  `shared_bell(redis)` is heard in every process.
 
 Errors are `HeykitError` with a status: NotFound 404, Conflict and NotReady 409, Invalid 422 with its `field`.
 """
@@ -38,6 +39,7 @@ from heykit.heygen.queue import RenderQueue, render_queue
 from heykit.heygen.renderer import Renderer, RenderJob, Report
 from heykit.heygen.schema import MIGRATIONS
 from heykit.heygen.settings import Settings
+from heykit.heygen.shared_bell import shared_bell
 from heykit.heygen.storyboard import storyboard_renderer
 from heykit.heygen.users import ROLES, Profile, User, Users, user_store
 from heykit.heygen.videos import Analytics, Content, Day, Status, Video, Videos, video_store
@@ -78,6 +80,7 @@ __all__ = [
     "progress_hub",
     "render_queue",
     "render_worker",
+    "shared_bell",
     "storyboard_renderer",
     "user_store",
     "video_store",

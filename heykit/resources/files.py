@@ -23,8 +23,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeAlias, TypeVar, TypeVarTuple
 
-from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after, sleep, to_thread
+from anyio import CancelScope, CapacityLimiter, move_on_after, sleep, to_thread
 
+from heykit._background import beside
 from heykit.errors import FileError, FileTooLarge, HeykitError, NotOpen
 from heykit.health import Health
 from heykit.resources import disk
@@ -78,16 +79,8 @@ def file_store(
 async def _opened(store: _FileStore) -> AsyncGenerator[FileStore]:
     await store.prepare()
     try:
-        if math.isinf(store.max_age):
+        async with beside(*([] if math.isinf(store.max_age) else [store.keep_sweeping])):
             yield store
-            return
-        async with create_task_group() as tasks:
-            tasks.start_soon(store.keep_sweeping)
-            yield store
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        # The sweeping raises nothing, so what is in the task group's wrapping is the block's own error.
-        raise group if math.isinf(store.max_age) else group.exceptions[0] from None
     finally:
         store.close()
 

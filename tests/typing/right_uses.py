@@ -12,8 +12,20 @@ from fastapi import FastAPI
 from heykit import lifespan_with, opened, provided, request_scope, scope
 from heykit.cache import Cache, Cached, cached, memory_cache
 from heykit.config import Loaded, explain, load, mapping
-from heykit.database import Database, Row, Transaction, connect
+from heykit.database import Database, Lost, Notification, Resumed, Row, Transaction, connect, postgres
 from heykit.resilience import Breaker, Bulkhead, Retry, breaker, bulkhead, retry, with_fallback
+from heykit.resources import (
+    Download,
+    FileInfo,
+    FileStore,
+    HttpApi,
+    HttpResponse,
+    Message,
+    Redis,
+    file_store,
+    http_api,
+    redis_client,
+)
 from heykit.scope import Provider
 
 
@@ -133,3 +145,32 @@ async def resilient(rates: Rates) -> None:
     assert_type(await rates.rate("EUR", day=1), float)
     assert_type(await with_fallback(rates.rate, last_known, on=(OSError,))("EUR"), float)
     asyncio.create_task(rates.rate("EUR")).cancel()
+
+
+@scope.application
+def outside() -> AbstractAsyncContextManager[HttpApi]:
+    return http_api("https://rates.example/v2", headers={"Authorization": "Bearer ..."}, timeout=5)
+
+
+@scope.application
+def remembered() -> AbstractAsyncContextManager[Redis]:
+    return redis_client("redis://localhost:6379/0")
+
+
+async def outside_things(api: HttpApi = provided(outside), redis: Redis = provided(remembered)) -> None:
+    assert_type(await api.get(("videos", "7"), query={"draft": True, "tag": ["a", "b"]}), HttpResponse)
+    assert_type(await api.get("/videos", into=list[Video]), list[Video])
+    assert_type(await api.post("/videos", json={"title": "x"}, idempotency_key="7", into=Video), Video)
+    assert_type(await api.request("PUT", "/videos/7", content=b"x"), HttpResponse)
+    async with api.download("/videos/7", max_bytes=1) as download:
+        assert_type(download, Download)
+        assert_type(await anext(aiter(download.chunks)), bytes)
+    assert_type(await redis.execute("GET", b"a", idempotent=True), object)
+    assert_type(await redis.execute_many([("INCRBY", "a", 1), ["GET", "a"]], atomic=True), list[object])
+    async with redis.subscribe("news") as feed:
+        assert_type(await anext(feed), Message | Lost | Resumed)
+    async with postgres("postgresql:///db") as database, database.listen("orders") as notifications:
+        assert_type(await anext(notifications), Notification | Lost | Resumed)
+    async with file_store("data") as files:
+        assert_type(files, FileStore)
+        assert_type([file async for file in files.list("videos/")], list[FileInfo])

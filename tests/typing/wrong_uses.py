@@ -9,12 +9,14 @@ from heykit import lifespan_with, opened, provided, scope
 from heykit.cache import Cache, cached
 from heykit.database import Database, Transaction
 from heykit.resilience import Retry, retry
-from tests.typing.right_uses import database, number, numbers, transaction
+from heykit.resources import FileStore, HttpApi, Redis, http_api
+from tests.typing.right_uses import database, number, numbers, outside, transaction
 
 
 async def another_type(db: Cache[int] = provided(database)) -> None: ...  # type: ignore[arg-type]
 async def another_item(cache: Cache[str] = provided(numbers)) -> None: ...  # type: ignore[arg-type]
 async def optional_item(cache: Cache[int | None] = provided(numbers)) -> None: ...  # type: ignore[arg-type]
+async def no_database(db: Database = provided(outside)) -> None: ...  # type: ignore[assignment]
 async def narrower(begun: Transaction = provided(database)) -> None: ...  # type: ignore[assignment]
 async def wider(db: Database = provided(transaction)) -> None: ...  # type: ignore[assignment]
 
@@ -67,3 +69,13 @@ async def wrong(cache: Cache[int]) -> None:
     await rate("EUR", day=1)  # type: ignore[call-arg]
     rate("EUR")  # type: ignore[unused-coroutine]
     retry(Retry())(len)  # type: ignore[arg-type]
+
+
+async def wrong_outside(api: HttpApi, redis: Redis, files: FileStore) -> None:
+    await api.get("/", json={})  # type: ignore[call-overload]
+    await api.get("/", query={"q": object()})  # type: ignore[dict-item]
+    await api.post("/", jsn={})  # type: ignore[call-overload]
+    await redis.execute("SET", "a", None)  # type: ignore[arg-type]
+    await redis.execute("GET", "a").decode()  # type: ignore[attr-defined]
+    await files.put("a", "text")  # type: ignore[arg-type]
+    http_api("https://host", max_connection=1)  # type: ignore[call-arg]

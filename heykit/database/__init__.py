@@ -20,9 +20,9 @@ DISTINCT FROM work on both. `execute` without arguments takes several statements
 short, and inside it ask the transaction, not the database. PostgreSQL refuses everything after a failed statement
 until the transaction ends: put what may fail in a transaction of its own inside, which is a savepoint on both.
 
-    @retry(Retry(attempts=5, on=(Unavailable,)))  # each time from its start: the one that lost had no effect
-    async def transfer(amount: int) -> None:
-        async with database.transaction(isolation="serializable") as transaction: ...
+    async def transfer(transaction: Transaction) -> None: ...
+
+    await run_transaction(database, transfer, isolation="serializable", attempts=5)  # each time from its start
 
 **Notifications.** `postgres(...)` alone can listen: `async with database.listen("orders") as feed`, and each event is a
 `Notification`, or says that some may have been missed: `Lost`, and `Resumed` when it is time to read all anew.
@@ -33,6 +33,7 @@ from __future__ import annotations
 from heykit._feeds import Lost, Resumed
 from heykit.database._connect import connect, postgres, sqlite
 from heykit.database._migrate import migrate
+from heykit.database._run_transaction import run_transaction
 from heykit.database.protocol import (
     Connection,
     Database,
@@ -56,5 +57,6 @@ __all__ = [
     "connect",
     "migrate",
     "postgres",
+    "run_transaction",
     "sqlite",
 ]

@@ -6,17 +6,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, Protocol, Self, TypeVar, get_args, overload
 
-import anyio
-
 from heykit.database._finish import Call, run_all
 from heykit.database._rows import Builders, Table, rows_of
 from heykit.database.protocol import Connection, Isolation, Row, Transaction
-from heykit.errors import DatabaseError, HeykitError
-from heykit.health import Health
+from heykit.errors import DatabaseError
+from heykit.health import Health, of_resource
 
 T = TypeVar("T")
 NextBatch = Callable[[], Awaitable[Table]]
-HEALTH_TIME_LIMIT = 2.0  # seconds; an answer that takes longer is no answer to who waits for a page
 
 
 class Lane(Protocol):
@@ -187,15 +184,7 @@ class OpenDatabase(_Asked):
             yield _Asked(self._shared, lane)
 
     async def health(self) -> Health:
-        reason = f"no answer within {HEALTH_TIME_LIMIT:g} seconds"
-        with anyio.move_on_after(HEALTH_TIME_LIMIT):
-            try:
-                await self._shared.engine.ping()
-            except HeykitError as error:
-                reason = str(error)
-            else:
-                return Health("pass", "resource", figures=self.stats())
-        return Health("fail", "resource", reason, self.stats())
+        return await of_resource(self._shared.engine.ping, self.stats)
 
     def stats(self) -> Mapping[str, int | float]:
         return {**self._shared.engine.stats(), "after_commit_errors": self._shared.after_commit_errors}

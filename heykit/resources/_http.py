@@ -10,8 +10,8 @@ from typing import Final, TypeVar, Unpack, overload
 
 import anyio
 
-from heykit.errors import HeykitError, HttpError
-from heykit.health import Health
+from heykit.errors import HttpError
+from heykit.health import Health, of_resource
 from heykit.resources._http_exchange import Exchanges, HttpLimits
 from heykit.resources._http_json import Readers, written
 from heykit.resources._http_link import Asked
@@ -29,7 +29,6 @@ from heykit.resources.protocol import Download, HttpApi, HttpResponse, Path, Rea
 
 T = TypeVar("T")
 
-_HEALTH_SECONDS: Final = 2.0
 _KEY: Final = "idempotency-key"
 _DEFAULTS: Final = {"accept-encoding": "gzip", "user-agent": "heykit"}
 
@@ -119,18 +118,11 @@ class _HttpApi:
     async def health(self) -> Health:
         if self._exchanges.closed:
             return Health("fail", "resource", "the HTTP API is closed", self.stats())
-        if self._health_path is None:
+        path = self._health_path
+        if path is None:
             away = self._exchanges.away
             return Health("warn" if away else "pass", "resource", away, self.stats())
-        reason = f"no answer within {_HEALTH_SECONDS:g} seconds"
-        with anyio.move_on_after(_HEALTH_SECONDS):
-            try:
-                await self.get(self._health_path)
-            except HeykitError as error:
-                reason = str(error)
-            else:
-                return Health("pass", "resource", figures=self.stats())
-        return Health("fail", "resource", reason, self.stats())
+        return await of_resource(lambda: self.get(path), self.stats)
 
     def stats(self) -> Mapping[str, int | float]:
         return self._exchanges.stats()

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import anyio
 from redis import exceptions
@@ -15,8 +15,8 @@ from redis import exceptions
 from heykit._connection_limits import Limits
 from heykit._connections import Driver, Pool
 from heykit._feeds import Feed, Feeds, Lost, Resumed, Source
-from heykit.errors import HeykitError, RedisError, TimedOut, Unavailable
-from heykit.health import Health
+from heykit.errors import RedisError, TimedOut, Unavailable
+from heykit.health import Health, of_resource
 from heykit.resources._redis_errors import connecting_failed, kind_of, refusal_in, refused
 from heykit.resources._redis_feeds import invalidations, subscription
 from heykit.resources._redis_link import PING, Link, Target
@@ -25,7 +25,6 @@ from heykit.resources.protocol import Argument, Command, Invalidated, Message, R
 
 T = TypeVar("T")
 
-_HEALTH_SECONDS: Final = 2.0
 _MULTI, _EXEC, _DISCARD = packed(["MULTI"]), packed(["EXEC"]), packed(["DISCARD"])
 
 
@@ -113,15 +112,7 @@ class _Redis:
         return self._fed(invalidations(self._target, self._time_to_open, prefixes))
 
     async def health(self) -> Health:
-        reason = f"no answer within {_HEALTH_SECONDS:g} seconds"
-        with anyio.move_on_after(_HEALTH_SECONDS):
-            try:
-                await self.ping()
-            except HeykitError as error:
-                reason = str(error)
-            else:
-                return Health("pass", "resource", figures=self.stats())
-        return Health("fail", "resource", reason, self.stats())
+        return await of_resource(self.ping, self.stats)
 
     def stats(self) -> Mapping[str, int | float]:
         return {**self.pool.stats(), "repeated": self._repeated}

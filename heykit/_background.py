@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
-import anyio
+from heykit._finish import finish
+
+logger = logging.getLogger("heykit")
 
 
 @asynccontextmanager
 async def beside(*works: Callable[[], Coroutine[object, object, None]]) -> AsyncGenerator[None]:
-    """Do work for as long as the block lasts. The work itself must raise nothing."""
-    if not works:
-        yield
-        return
+    """Do work for as long as the block lasts, in tasks of their own. What it raises is logged, and ends it alone."""
+    tasks = [asyncio.get_running_loop().create_task(work()) for work in works]
+    for task in tasks:
+        task.add_done_callback(_tell)
     try:
-        async with anyio.create_task_group() as tasks:
-            for work in works:
-                tasks.start_soon(work)
-            yield
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        # The task group's wrapping of the block's own error, which is to leave as it is.
-        raise group.exceptions[0] from None
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await finish(asyncio.wait(tasks))
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("work in the background has ended", exc_info=error)

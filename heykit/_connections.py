@@ -82,7 +82,7 @@ class Pool(Generic[C]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaks = Leaks(limits.held)
         self._refusal: HeykitError | None = None  # of the latest attempt to connect
-        self._retired = 0  # of those open at the server: they are closing
+        self._retired: set[C] = set()  # of those open at the server: they are closing
         self._closed = False
         self._acquired = 0
         self._timed_out = 0
@@ -92,7 +92,7 @@ class Pool(Generic[C]):
     def start(self) -> None:
         """Open the least number of connections, and look after those that lie idle."""
         self._grow()
-        if not math.isinf(self._limits.health_check_interval):
+        if not math.isinf(self._between_looks):
             self._in_background(self._maintain())
 
     def taken(self) -> C | None:
@@ -100,7 +100,8 @@ class Pool(Generic[C]):
         if not self._idle or self._closed:
             return None
         connection, since = self._idle[-1]
-        if connection.is_closed() or self._clock() - since >= self._limits.health_check_interval:
+        now = self._clock()
+        if connection.is_closed() or now - since >= self._limits.health_check_interval or self._open[connection] <= now:
             return None
         self._idle.pop()
         self._lent(connection)
@@ -154,7 +155,7 @@ class Pool(Generic[C]):
         await asyncio.gather(*tasks, return_exceptions=True)
         closing = [connection.close(timeout=self._limits.connection_timeout) for connection, _ in self._idle]
         await asyncio.gather(*closing, return_exceptions=True)
-        for connection in self._open:
+        for connection in [*self._open, *self._retired]:
             self._leaks.returned(connection)
             connection.terminate()
         await asyncio.sleep(0)  # transports that were aborted leave the loop on its next turn
@@ -180,8 +181,11 @@ class Pool(Generic[C]):
     async def _next(self, time_limit: float) -> tuple[C, float]:
         if self._closed:
             raise self._driver.closed("is closed")
-        if self._idle and time_limit > 0:
-            return self._idle.pop()  # the one used last: those beyond need grow old
+        while self._idle and time_limit > 0:
+            connection, since = self._idle.pop()  # the one used last: those beyond need grow old
+            if self._open[connection] > self._clock():
+                return connection, since
+            self._retire(connection)
         waiter = _Waiter[C](asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         self._grow()
@@ -258,7 +262,7 @@ class Pool(Generic[C]):
 
     def _retire(self, connection: C) -> None:
         del self._open[connection]
-        self._retired += 1
+        self._retired.add(connection)
         self._in_background(self._end(connection))
 
     async def _end(self, connection: C) -> None:
@@ -268,15 +272,20 @@ class Pool(Generic[C]):
         except Exception:
             logger.debug("a connection that was replaced did not close in order", exc_info=True)
         finally:
-            self._retired -= 1
+            self._retired.discard(connection)
             self._grow()
+
+    @property
+    def _between_looks(self) -> float:
+        return min(self._limits.health_check_interval, self._limits.lifetime)
 
     async def _maintain(self) -> None:
         """Look, every so often, whether those that lie idle still answer, and keep their least number."""
         while True:
-            await asyncio.sleep(max(self._limits.health_check_interval, _LONGEST_PAUSE))
+            await asyncio.sleep(max(self._between_looks, _LONGEST_PAUSE))
             now = self._clock()
-            resting = [pair for pair in self._idle if now - pair[1] >= self._limits.health_check_interval]
+            look = self._limits.health_check_interval
+            resting = [pair for pair in self._idle if now - pair[1] >= look or self._open[pair[0]] <= now]
             for pair in resting:
                 if pair in self._idle:  # nobody has taken it meanwhile
                     self._idle.remove(pair)
@@ -295,7 +304,7 @@ class Pool(Generic[C]):
             task.add_done_callback(self._connected)
 
     def _wanted(self) -> int:
-        open_ = len(self._open) + self._retired
+        open_ = len(self._open) + len(self._retired)
         return min(max(len(self._waiting), self._limits.min_connections - open_), self._limits.max_connections - open_)
 
     def _connected(self, task: asyncio.Task[bool]) -> None:

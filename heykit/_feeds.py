@@ -27,6 +27,7 @@ logger = logging.getLogger("heykit.connections")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between attempts to connect, doubled up to the longest
 _SHORTEST_INTERVAL = 0.05  # seconds
+_LAST_LOOK = 0.05  # seconds
 
 
 @dataclass(frozen=True)
@@ -127,20 +128,20 @@ class Feed(Generic[T]):
         self._asked = False
 
     async def _listen(self, source: Source[T]) -> None:
-        silent = self._clock() - self._heard
-        if self._asked and silent >= self._interval + self._limit:
-            raise Unavailable(f"it has said nothing for {silent:.1f} s")
-        if not self._asked and silent >= self._interval:
+        if not self._asked and self._clock() - self._heard >= self._interval:
             self._asked = True
             self._heard = self._clock() - self._interval  # whoever listens only now gives it its time to answer
             await source.ask()
         left = self._interval + (self._limit if self._asked else 0.0) - (self._clock() - self._heard)
-        for event in (come := await source.next(max(left, 0.0))):
-            if event is not None:
-                self._ready.append(event)
+        # Looked at before it is judged: what has come may wait for a listener who was late.
+        come = await source.next(max(left, _LAST_LOOK))
+        self._ready.extend(event for event in come if event is not None)
+        silent = self._clock() - self._heard
         if come:
             self._heard = self._clock()
             self._asked = False
+        elif self._asked and silent >= self._interval + self._limit:
+            raise Unavailable(f"it has said nothing for {silent:.1f} s")
 
     def _lose(self, reason: str) -> Lost:
         assert self._source is not None
@@ -166,11 +167,14 @@ class Feed(Generic[T]):
 
     async def _reopened(self) -> Source[T]:
         pause = _FIRST_PAUSE
+        told = ""
         while True:
             try:
                 return await self._opening()
             except HeykitError as error:
-                logger.debug("not opened: %s", error)
+                if not isinstance(error, Unavailable) and str(error) != told:  # it may need somebody's help
+                    told = str(error)
+                    logger.warning("what a server sends is still not heard: %s", told)
             await anyio.sleep(pause * (0.5 + self._entropy() / 2))
             pause = min(2 * pause, _LONGEST_PAUSE)
 

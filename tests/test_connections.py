@@ -231,6 +231,30 @@ async def test_one_that_is_old_is_replaced_when_it_comes_back() -> None:
     await pool.close()
 
 
+async def test_one_that_has_grown_old_while_it_lay_idle_is_replaced_before_it_is_used() -> None:
+    time = [0.0]
+    server = Server()
+    pool = pool_of(server, clock=lambda: time[0], lifetime=10)
+    first = await pool.acquire()
+    pool.take_back(first)
+    time[0] = 10.0
+    assert pool.taken() is None
+    assert await pool.acquire() is not first
+    assert server.opened[0].closed
+    await pool.close()
+
+
+async def test_closing_closes_what_is_just_being_replaced_too() -> None:
+    time = [0.0]
+    server = Server()
+    pool = pool_of(server, clock=lambda: time[0], lifetime=10)
+    first = await pool.acquire()
+    time[0] = 10.0
+    pool.take_back(first)
+    await pool.close()
+    assert server.opened[0].closed
+
+
 async def test_one_that_is_held_for_too_long_is_reported_once_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
     server = Server()
     pool = pool_of(server, held=0.01)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, Protocol, Self, TypeVar, get_args, overload
 
-from heykit.database._finish import Call, run_all
+from heykit.database._after_commit import Call, run_all
 from heykit.database._rows import Builders, Table, rows_of
 from heykit.database.protocol import Connection, Isolation, Row, Transaction
 from heykit.errors import DatabaseError

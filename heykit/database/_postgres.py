@@ -12,8 +12,9 @@ import asyncpg
 from heykit._connection_limits import Limits
 from heykit._connections import Driver, Pool
 from heykit._feeds import Feed, Feeds, Lost, Resumed
+from heykit._finish import finish
+from heykit.database._after_commit import Call
 from heykit.database._database import Lane, NextBatch, OpenDatabase
-from heykit.database._finish import Call, finish
 from heykit.database._postgres_errors import connecting_failed, server_of, translated
 from heykit.database._postgres_listen import check_channels, notifications
 from heykit.database._postgres_session import OVER, Session, cleaned, require, told

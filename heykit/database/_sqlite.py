@@ -14,8 +14,9 @@ from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
 from typing import TypeVar, cast
 
+from heykit._finish import finish
+from heykit.database._after_commit import Call
 from heykit.database._database import Lane, NextBatch, OpenDatabase
-from heykit.database._finish import Call, finish
 from heykit.database._rows import Table
 from heykit.database._sqlite_file import Identity, absolute, identity_of, open_file, open_reader, require_same
 from heykit.database._sqlite_group import is_change

@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar, Unpack, overload
 
-import anyio
-
+from heykit._finish import finish
 from heykit.errors import HttpError
 from heykit.health import Health, of_resource
 from heykit.resources._http_exchange import Exchanges, HttpLimits
@@ -50,8 +49,7 @@ async def open_http(
     try:
         yield api
     finally:
-        with anyio.CancelScope(shield=True):
-            await exchanges.close()
+        await finish(exchanges.close())
 
 
 class _HttpApi:

@@ -17,6 +17,7 @@ from typing import Final, Protocol, TypeVar
 import anyio
 import httpx2
 
+from heykit._finish import finish
 from heykit.errors import HeykitError, HttpError, TimedOut, Unavailable
 
 T = TypeVar("T")
@@ -103,8 +104,7 @@ class Transport:
         try:
             yield response
         finally:
-            with anyio.CancelScope(shield=True):
-                await _by_itself(_ended(response))
+            await finish(_ended(response))
 
     @asynccontextmanager
     async def body(self, response: httpx2.Response) -> AsyncGenerator[AsyncGenerator[bytes]]:
@@ -113,8 +113,7 @@ class Transport:
         try:
             yield raw
         finally:
-            with anyio.CancelScope(shield=True):
-                await _by_itself(raw.aclose())
+            await finish(raw.aclose())
 
     async def next(self, raw: AsyncGenerator[bytes]) -> bytes | None:
         """Give what comes next of a body, None at its end."""
@@ -190,7 +189,7 @@ async def _by_itself(call: Awaitable[T]) -> T:
     if not task.cancelled() and task.exception() is None:
         value = task.result()  # it has come all the same, and nobody takes it
         if isinstance(value, httpx2.Response):
-            await _by_itself(_ended(value))
+            await finish(_ended(value))
     raise cancelled
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
-import anyio
 from redis import exceptions
 
 from heykit._connection_limits import Limits
 from heykit._connections import Driver, Pool
 from heykit._feeds import Feed, Feeds, Lost, Resumed, Source
+from heykit._finish import finish
 from heykit.errors import RedisError, TimedOut, Unavailable
 from heykit.health import Health, of_resource
 from heykit.resources._redis_errors import connecting_failed, kind_of, refusal_in, refused
@@ -37,9 +36,7 @@ async def open_redis(url: str, limits: Limits, command_timeout: float) -> AsyncG
         yield client
     finally:
         client.feeds.close()
-        with anyio.CancelScope(shield=True):
-            await client.pool.close()
-            await asyncio.sleep(0)  # transports that were aborted leave the loop on its next turn
+        await finish(client.pool.close())
 
 
 class _Redis:

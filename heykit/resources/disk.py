@@ -33,8 +33,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-# Nothing there; a file where a directory should be; a symbolic link, which is not followed.
-ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+# Nothing there; a file where a directory should be; a symbolic link, which is not followed; a socket.
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 _UNFIT = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ})
 
 
@@ -96,20 +96,6 @@ def delete(root: Path, parts: Sequence[str], oldest: float = -math.inf, newest: 
     return found.st_mtime >= oldest
 
 
-def checksum(root: Path, parts: Sequence[str], oldest: float) -> str:
-    """Give the SHA-256 of a file's content, in hexadecimal."""
-    reader = Reader(root, parts, oldest=oldest)
-    try:
-        reader.begin()
-        found = hashlib.sha256()
-        while chunks := reader.read():
-            for chunk in chunks:
-                found.update(chunk)
-    finally:
-        reader.close()
-    return found.hexdigest()
-
-
 class Partial:
     """A file being written. A caller cancelled from outside leaves its thread at work: discarding waits for it."""
 
@@ -153,6 +139,7 @@ class Partial:
             self._check()
             if self._sum is not None and self._sum.hexdigest() != self._announced:
                 raise ChecksumMismatch(f"what came for {'/'.join(parts)!r} is not what was announced: send it again")
+            os.utime(self._file)  # it is written now, however long ago its last bytes came
             os.fsync(self._file)
             written = described(parts, os.fstat(self._file))
             try:
@@ -244,6 +231,13 @@ class Reader:
                 self._left -= len(chunk)
                 chunks.append(chunk)
             return chunks
+
+    def add_to(self, found: hashlib._Hash) -> bool:
+        """Add the next chunks to a checksum; tell whether there were any."""
+        chunks = self.read()
+        for chunk in chunks:
+            found.update(chunk)
+        return bool(chunks)
 
     def close(self) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import math
 import time
@@ -23,9 +24,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeAlias, TypeVar, TypeVarTuple
 
-from anyio import CancelScope, CapacityLimiter, move_on_after, sleep, to_thread
+from anyio import CapacityLimiter, move_on_after, sleep, to_thread
 
 from heykit._background import beside
+from heykit._finish import finish
 from heykit.errors import FileError, FileTooLarge, HeykitError, NotOpen
 from heykit.health import Health
 from heykit.resources import disk
@@ -107,8 +109,9 @@ class _FileStore:
         while True:
             try:
                 await self.sweep(older_than=self.max_age)
-            except HeykitError as error:
-                logger.warning("what is too old could not be deleted: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next time may be better
+                said = error if isinstance(error, HeykitError) else type(error).__name__
+                logger.warning("what is too old could not be deleted: %s", said)
             await sleep(min(max(self.max_age / 2, _SHORTEST_SWEEP), _LONGEST_SWEEP))
 
     async def put(self, name: str, content: bytes | AsyncIterable[bytes], /, *, sha256: str | None = None) -> FileInfo:
@@ -119,8 +122,7 @@ class _FileStore:
             await self._fill(partial, content)
             written = await self._run(partial.commit, parts)
         except BaseException:
-            with CancelScope(shield=True):
-                await self._run(partial.discard)
+            await finish(self._run(partial.discard))
             raise
         self._written += 1
         self._bytes_written += written.size
@@ -140,20 +142,28 @@ class _FileStore:
             yield chunks
         finally:
             chunks.close()
-            with CancelScope(shield=True):
-                await self._run(reader.close)
+            await finish(self._run(reader.close))
 
     async def info(self, name: str, /) -> FileInfo | None:
         return await self._run(disk.info, self._root, self._parts(name), self._oldest)
 
     async def checksum(self, name: str, /) -> str:
-        return await self._run(disk.checksum, self._root, self._parts(name), self._oldest)
+        reader = disk.Reader(self._root, self._parts(name), oldest=self._oldest)
+        found = hashlib.sha256()
+        try:
+            await self._run(reader.begin)
+            while await self._run(reader.add_to, found):
+                continue
+        finally:
+            await finish(self._run(reader.close))
+        return found.hexdigest()
 
     async def list(self, prefix: str = "", /, *, after: str = "") -> AsyncGenerator[FileInfo]:
         self._check_open()
         files = walked(self._root, prefix, after, self._oldest)
         while page := await self._run(_next_page, files):
             for file in page:
+                self._check_open()
                 yield file
 
     async def delete(self, name: str, /) -> bool:
@@ -168,7 +178,7 @@ class _FileStore:
             raise ValueError(f"older_than must be 0 seconds or more, not {older_than!r}")
         newest = self._now() - older_than
         swept = 0
-        files = walked(self._root, prefix, "", -math.inf)
+        files = walked(self._root, prefix, "", -math.inf, unreadable=_tell_unreadable)
         while page := await self._run(_next_page, files):
             for file in page:
                 if file.modified < newest:
@@ -283,6 +293,10 @@ class _FileStore:
 
 def _next_page(files: Iterator[FileInfo]) -> Sequence[FileInfo]:
     return [*islice(files, _PAGE)]
+
+
+def _tell_unreadable(error: OSError) -> None:
+    logger.warning("a directory of the store cannot be read, so nothing in it is deleted (%s)", error.strerror)
 
 
 def _refused(error: OSError) -> FileError:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import os
+import socket
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heykit.errors import ChecksumMismatch, FileMissing, NotOpen
+from heykit.errors import ChecksumMismatch, FileMissing, FileTooLarge, NotOpen
 from heykit.resources import FileStore, file_store
 from heykit.resources.disk import delete
 
@@ -205,3 +209,135 @@ async def test_a_closed_store_lists_and_sweeps_nothing(tmp_path: Path) -> None:
     for use in (names(store), store.sweep(older_than=0), store.checksum("a")):
         with pytest.raises(NotOpen):
             await use
+
+
+# ----------------------------------------------------------------------------------------------------- awkward moments
+
+
+def open_files() -> int:
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_task_cancelled_at_any_moment_leaves_no_file_open_and_no_partial_behind(
+    tmp_path: Path, times: int
+) -> None:
+    """As `wait_for` cancels, and once more in the clean-up."""
+
+    async def use(store: FileStore) -> None:
+        with contextlib.suppress(FileTooLarge):
+            await store.put("a", b"x" * 2000)
+        await store.put("b", b"x")
+        assert await content(store, "b") == b"x"
+        await store.checksum("b")
+
+    async with file_store(tmp_path, max_bytes=1000) as store:
+        await use(store)
+        before = open_files()
+        for turns in range(60):
+            task = asyncio.create_task(use(store))
+            for _ in range(times):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+            await asyncio.wait([task])
+        for _ in range(100):
+            if open_files() == before:
+                break
+            await anyio.sleep(0.01)
+        assert open_files() == before
+        assert os.listdir(tmp_path / ".partial") == []  # noqa: PTH208
+
+
+async def test_what_goes_away_meanwhile_keeps_nothing_else_out_of_a_listing(tmp_path: Path) -> None:
+    async with file_store(tmp_path) as store:
+        for number in range(50):
+            await store.put(f"kept-{number:02}", b"1")
+
+        async def busy(name: str) -> None:
+            for _ in range(60):
+                await store.put(name, b"1")
+                await store.delete(name)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(3):
+                tasks.start_soon(busy, f"a-{number}")
+            for _ in range(60):
+                listed = await names(store, "kept")
+                assert len(listed) == 50
+
+
+async def test_every_name_that_can_be_stored_is_listed_and_swept(tmp_path: Path) -> None:
+    async with file_store(tmp_path) as store:
+        await store.put("videos/a:b", b"1")
+        await store.put("videos/c:/d", b"1")
+        assert await names(store) == ["videos/a:b", "videos/c:/d"]
+        await anyio.sleep(0.01)
+        assert await store.sweep(older_than=0) == 2
+
+
+async def test_one_bad_place_in_the_tree_does_not_stop_a_sweep(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with file_store(tmp_path) as store:
+        await store.put("locked/a", b"1")
+        await store.put("z", b"1")
+        deep = tmp_path
+        for _ in range(700):
+            deep = deep / "d"
+        os.makedirs(deep)  # noqa: PTH103
+        (deep / "e").write_bytes(b"1")
+        scandir = os.scandir
+        locked = (tmp_path / "locked").stat().st_ino
+
+        def refused(folder: int) -> object:
+            if os.fstat(folder).st_ino == locked:
+                raise PermissionError(13, "Permission denied")
+            return scandir(folder)
+
+        monkeypatch.setattr(os, "scandir", refused)
+        await anyio.sleep(0.01)
+        assert await store.sweep(older_than=0) == 1
+        assert "cannot be read, so nothing in it is deleted (Permission denied)" in caplog.text
+        monkeypatch.undo()
+        assert await names(store) == ["locked/a"]
+
+
+async def test_a_file_is_as_old_as_its_arrival_not_as_its_last_bytes(tmp_path: Path) -> None:
+    async def slow() -> AsyncGenerator[bytes]:
+        yield b"x" * 600_000
+        await anyio.sleep(0.3)
+
+    async with file_store(tmp_path) as store:
+        await store.put("a", slow())
+        assert await store.sweep(older_than=0.25) == 0
+        assert await store.info("a") is not None
+
+
+async def test_a_store_that_sweeps_may_be_left_by_another_task_and_keeps_causes(tmp_path: Path) -> None:
+    stack = contextlib.AsyncExitStack()
+    store = await asyncio.create_task(stack.enter_async_context(file_store(tmp_path, max_age=60)))
+    await store.put("a", b"1")
+    await asyncio.create_task(stack.aclose())
+    with pytest.raises(ZeroDivisionError) as raised:
+        async with file_store(tmp_path, max_age=60):
+            raise ZeroDivisionError from KeyError("why")
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
+async def test_a_socket_in_the_tree_is_no_file(short_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(short_path / "a"))
+        async with file_store(short_path) as store:
+            with pytest.raises(FileMissing):
+                await content(store, "a")
+
+
+async def test_a_listing_ends_with_its_store(tmp_path: Path) -> None:
+    async with file_store(tmp_path) as store:
+        await store.put("a", b"1")
+        await store.put("b", b"1")
+        listed = aiter(store.list())
+        await anext(listed)
+    with pytest.raises(NotOpen):
+        await anext(listed)

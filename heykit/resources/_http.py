@@ -105,6 +105,8 @@ class _HttpApi:
     async def download(
         self, path: Path, /, *, max_bytes: int = 1024**3, timeout: float = 600.0, **options: Unpack[Reading]
     ) -> AsyncGenerator[Download]:
+        if max_bytes < 1 or not timeout > 0:
+            raise ValueError("max_bytes must be at least 1, and timeout above 0 seconds")
         headers = {"accept-encoding": "identity", **options.get("headers", {})}
         asked = self._asked("GET", path, {"query": options.get("query"), "headers": headers})
         async with self._exchanges.streamed(asked, max_bytes, timeout) as answer:

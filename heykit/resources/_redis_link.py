@@ -127,7 +127,10 @@ class Link:
 
     async def is_stale(self) -> bool:
         """Tell whether it was closed by the server meanwhile, or says what nobody has asked."""
-        return self.is_closed() or await self._connection.can_read()
+        try:
+            return self.is_closed() or await self._connection.can_read()
+        except (exceptions.RedisError, OSError):
+            return True
 
     def _abort(self) -> None:
         self._over = True

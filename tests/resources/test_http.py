@@ -388,6 +388,14 @@ def test_limits_that_make_no_sense(limits: dict[str, float]) -> None:
 # ---------------------------------------------------------------------------------------------------------- downloads
 
 
+@pytest.mark.parametrize(("most", "seconds"), [(0, 1.0), (-1, 1.0), (1, 0.0), (1, math.nan)])
+async def test_a_download_with_limits_that_make_no_sense(most: int, seconds: float) -> None:
+    async with http_api("http://localhost") as api:
+        with pytest.raises(ValueError, match="max_bytes must be at least 1"):
+            async with api.download("/", max_bytes=most, timeout=seconds):
+                raise AssertionError
+
+
 async def test_a_download_comes_in_pieces() -> None:
     body = bytes(range(256)) * 4000
     async with peer(said(body, content_type="video/mp4")) as server, http_api(server.url, max_response_bytes=10) as api:

@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, Protocol, Self, TypeVar, get_args, overload
 
+from heykit._resource_health import resource_health
 from heykit.database._after_commit import Call, run_all
 from heykit.database._rows import Builders, Table, rows_of
 from heykit.database.protocol import Connection, Isolation, Row, Transaction
 from heykit.errors import DatabaseError
-from heykit.health import Health, of_resource
+from heykit.health import Health
 
 T = TypeVar("T")
 NextBatch = Callable[[], Awaitable[Table]]
@@ -184,7 +185,7 @@ class OpenDatabase(_Asked):
             yield _Asked(self._shared, lane)
 
     async def health(self) -> Health:
-        return await of_resource(self._shared.engine.ping, self.stats)
+        return await resource_health(self._shared.engine.ping, self.stats)
 
     def stats(self) -> Mapping[str, int | float]:
         return {**self._shared.engine.stats(), "after_commit_errors": self._shared.after_commit_errors}

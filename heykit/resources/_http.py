@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeVar, Unpack, overload
 
 from heykit._finish import finish
+from heykit._resource_health import resource_health
 from heykit.errors import HttpError
-from heykit.health import Health, of_resource
+from heykit.health import Health
 from heykit.resources._http_exchange import Exchanges, HttpLimits
 from heykit.resources._http_json import Readers, written
 from heykit.resources._http_link import Asked
@@ -122,7 +123,7 @@ class _HttpApi:
         if path is None:
             away = self._exchanges.away
             return Health("warn" if away else "pass", "resource", away, self.stats())
-        return await of_resource(lambda: self.get(path), self.stats)
+        return await resource_health(lambda: self.get(path), self.stats)
 
     def stats(self) -> Mapping[str, int | float]:
         return self._exchanges.stats()

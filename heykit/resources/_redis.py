@@ -14,8 +14,9 @@ from heykit._connection_limits import Limits
 from heykit._connections import Driver, Pool
 from heykit._feeds import Feed, Feeds, Lost, Resumed, Source
 from heykit._finish import finish
+from heykit._resource_health import resource_health
 from heykit.errors import RedisError, TimedOut, Unavailable
-from heykit.health import Health, of_resource
+from heykit.health import Health
 from heykit.resources._redis_errors import connecting_failed, kind_of, refusal_in, refused
 from heykit.resources._redis_feeds import invalidations, subscription
 from heykit.resources._redis_link import PING, Link, Target
@@ -109,7 +110,7 @@ class _Redis:
         return self._fed(invalidations(self._target, self._time_to_open, prefixes))
 
     async def health(self) -> Health:
-        return await of_resource(self.ping, self.stats)
+        return await resource_health(self.ping, self.stats)
 
     def stats(self) -> Mapping[str, int | float]:
         return {**self.pool.stats(), "repeated": self._repeated}

@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import Generic, TypeVar, overload
 
-from heykit.cache.policy import Entry, Expiries, Policy, Strategy, policy
+from heykit.cache.entry import Entry
+from heykit.cache.policy import Expiries, Policy, Strategy, policy
 from heykit.cache.protocol import Cache, CacheStats
 from heykit.errors import NotOpen
 from heykit.health import Health
@@ -30,7 +31,7 @@ def memory_cache(
     *,
     max_size: int = 1000,
     default_ttl: float | None = None,
-    strategy: Strategy = "lru",
+    strategy: Strategy = "s3fifo",
     clock: Callable[[], float] = time.monotonic,
 ) -> AbstractAsyncContextManager[Cache[V]]: ...
 @overload
@@ -40,7 +41,7 @@ def memory_cache(
     *,
     max_size: int = 1000,
     default_ttl: float | None = None,
-    strategy: Strategy = "lru",
+    strategy: Strategy = "s3fifo",
     clock: Callable[[], float] = time.monotonic,
 ) -> AbstractAsyncContextManager[Cache[V]]: ...
 def memory_cache(
@@ -49,14 +50,15 @@ def memory_cache(
     *,
     max_size: int = 1000,
     default_ttl: float | None = None,
-    strategy: Strategy = "lru",
+    strategy: Strategy = "s3fifo",
     clock: Callable[[], float] = time.monotonic,
 ) -> AbstractAsyncContextManager[Cache[V]]:
     """Open a cache of up to `max_size` entries in memory.
 
     `default_ttl` (seconds) holds where `set` names none; `ttl=math.inf` is never. When there is no room, what has
-    expired goes first, then what the strategy says: "lru" what was not used for longest, "ttl" what expires soonest,
-    "fifo" what came first. `kind` only tells a type checker what the values are, where no annotation does. The cache
+    expired goes first, then what the strategy says: "s3fifo" what nobody asked for again, which keeps what is used
+    whatever is only scanned, "lru" what was not used for longest, "ttl" what expires soonest, "fifo" what came first.
+    `kind` only tells a type checker what the values are, where no annotation does. The cache
     hands out the very object it was given: keep values that nobody changes. It belongs to one event loop, and used
     after it is closed it raises NotOpen.
     Raises ValueError for a size below 1, a time that is not above 0, or an unknown strategy.
@@ -165,7 +167,7 @@ class _MemoryCache(Generic[V]):
             )
 
     def _drop_all(self) -> None:
-        self._entries: Policy[V] = policy(self._strategy)
+        self._entries: Policy[V] = policy(self._strategy, self._max_size)
         self._expiries: Expiries[V] = Expiries(self._entries.peek)
 
     def _expiry(self, now: float, ttl: float | None) -> float:

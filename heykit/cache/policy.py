@@ -11,20 +11,12 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, get_args
 
+from heykit.cache.entry import Entry
+from heykit.cache.s3fifo import S3Fifo
+
 V = TypeVar("V")
 
-Strategy: TypeAlias = Literal["lru", "ttl", "fifo"]
-
-
-class Entry(Generic[V]):
-    """A value, when it expires (on the cache's clock, infinity for never), and the how-manieth set put it there."""
-
-    __slots__ = ("expires", "order", "value")
-
-    def __init__(self, value: V, expires: float, order: int) -> None:
-        self.value = value
-        self.expires = expires
-        self.order = order
+Strategy: TypeAlias = Literal["s3fifo", "lru", "ttl", "fifo"]
 
 
 class Policy(Protocol[V]):
@@ -174,9 +166,11 @@ class _Soonest(Generic[V]):
         del self._entries[first]
 
 
-def policy(strategy: Strategy) -> Policy[V]:
-    """Build the empty policy of a strategy; an unknown one is a ValueError."""
+def policy(strategy: Strategy, max_size: int) -> Policy[V]:
+    """Build the empty policy of a strategy for so many entries; an unknown one is a ValueError."""
     match strategy:
+        case "s3fifo":
+            return S3Fifo(max_size)
         case "lru":
             return _Lru()
         case "ttl":

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from heykit.cache import Cache, Strategy, memory_cache
-from heykit.cache.policy import Entry, Expiries
+from heykit.cache.entry import Entry
+from heykit.cache.policy import Expiries
 from heykit.errors import NotOpen
 from heykit.health import Checked
 from tests.cache.model import Clock, Model
@@ -66,6 +67,16 @@ async def test_delete_says_whether_there_was_a_value() -> None:
         assert [await cache.delete("a"), await cache.delete("a")] == [True, False]
         clock.now = 5
         assert await cache.delete("b") is False
+
+
+async def test_s3fifo_keeps_what_is_used_while_a_scan_goes_through() -> None:
+    async with memory_cache(int, max_size=100, strategy="s3fifo") as cache:
+        used = [f"used-{number}" for number in range(50)]
+        await keep(cache, *used)
+        for _ in range(3):
+            await cache.get_many(used)
+        await keep(cache, *(f"scanned-{number}" for number in range(10_000)))
+        assert len(await cache.get_many(used)) == 50
 
 
 async def test_lru_lets_the_one_not_used_for_longest_go() -> None:
@@ -133,7 +144,7 @@ def test_a_size_below_one_is_refused(size: int) -> None:
 
 
 def test_an_unknown_strategy_is_refused_and_the_known_ones_named() -> None:
-    with pytest.raises(ValueError, match="one of lru, ttl, fifo, not 'newest'"):
+    with pytest.raises(ValueError, match="one of s3fifo, lru, ttl, fifo, not 'newest'"):
         memory_cache(int, strategy=cast("Strategy", "newest"))
 
 

@@ -39,7 +39,7 @@ class WiringError(HeykitError):
     code = "wiring.faults"
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(faults)
+        self.faults: tuple[Fault, ...] = tuple(faults)
         count = len(self.faults)
         head = "1 fault in the wiring" if count == 1 else f"{count} faults in the wiring"
         super().__init__("\n  ".join([head + ":", *map(str, self.faults)]))
@@ -57,7 +57,7 @@ class ShutdownError(HeykitError):
     code = "lifetime.shutdown"
 
     def __init__(self, message: str, errors: Sequence[Exception]) -> None:
-        self.errors = tuple(errors)
+        self.errors: tuple[Exception, ...] = tuple(errors)
         super().__init__(message)
 
 
@@ -106,7 +106,7 @@ class ConfigError(HeykitError):
     code = "config.faults"
 
     def __init__(self, faults: Sequence[ConfigFault]) -> None:
-        self.faults = tuple(faults)
+        self.faults: tuple[ConfigFault, ...] = tuple(faults)
         count = len(self.faults)
         head = "1 fault in the configuration" if count == 1 else f"{count} faults in the configuration"
         super().__init__("\n  ".join([head + ":", *map(str, self.faults)]))
@@ -119,7 +119,7 @@ class TokenError(HeykitError):
     status = 401
 
     def __init__(self, message: str, *, code: str = "token.invalid") -> None:
-        self.code = code
+        self.code: str = code
         super().__init__(message)
 
 
@@ -167,7 +167,7 @@ class HttpError(HeykitError):
         self, message: str, *, answered: int = 0, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> None:
         self.answered = answered
-        self.headers = {} if headers is None else headers
+        self.headers: Mapping[str, str] = {} if headers is None else headers
         self.body = body
         super().__init__(message)
 

@@ -13,6 +13,6 @@ class Entry(Generic[V]):
     __slots__ = ("expires", "order", "value")
 
     def __init__(self, value: V, expires: float, order: int) -> None:
-        self.value = value
-        self.expires = expires
-        self.order = order
+        self.value: V = value
+        self.expires: float = expires
+        self.order: int = order

@@ -21,7 +21,7 @@ CHANNEL: Final = "heygen:bell"
 _PAUSE: Final = 1.0  # seconds after Redis could not be reached
 _WAIT: Final = 3600.0  # seconds; whoever rings ends it
 
-logger = logging.getLogger("heykit.heygen")
+logger: Final = logging.getLogger("heykit.heygen")
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TypeAlias, TypeVar, TypeVarTuple
+from typing import Final, TypeAlias, TypeVar, TypeVarTuple
 
 from anyio import CapacityLimiter, move_on_after, sleep, to_thread
 
@@ -47,7 +47,7 @@ _LOW_SPACE = 64 * _MEBIBYTE
 _PAGE = 256  # files of a listing a thread hop
 _SHORTEST_SWEEP, _LONGEST_SWEEP = 1.0, 600.0  # seconds between two
 
-logger = logging.getLogger("heykit.resources")
+logger: Final = logging.getLogger("heykit.resources")
 
 
 def file_store(

@@ -119,7 +119,7 @@ class TokenError(HeykitError):
     status = 401
 
     def __init__(self, message: str, *, code: str = "token.invalid") -> None:
-        self.code: str = code
+        self.code = code
         super().__init__(message)
 
 

@@ -14,15 +14,16 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from copy import copy
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic
 
 import anyio
 
 from heykit._connection_leaks import Leaks
 from heykit._connection_limits import Limits
+from heykit._driver import C, Driver
 from heykit.errors import HeykitError, Unavailable
 
 logger = logging.getLogger("heykit.connections")
@@ -30,29 +31,6 @@ logger = logging.getLogger("heykit.connections")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2  # seconds between attempts to connect, doubled up to the longest
 _GOODBYE: Final = 1.0  # seconds for one that is replaced; until then its place is not given to another
 _LIFETIME_SPREAD: Final = 0.1  # of the lifetime: connections opened together are not replaced together
-
-
-class Pooled(Protocol):
-    """A connection as a driver gives it."""
-
-    def is_closed(self) -> bool: ...
-    def terminate(self) -> None: ...
-    async def close(self, *, timeout: float) -> None: ...
-
-
-C = TypeVar("C", bound=Pooled)
-
-
-@dataclass(frozen=True)
-class Driver(Generic[C]):
-    """What a pool must know of one kind of server. `ask` and `clean` are given a time limit in seconds."""
-
-    server: str  # as a message calls it
-    connect: Callable[[], Awaitable[C]]
-    refused: Callable[[Exception], HeykitError]  # why one could not be opened, in heykit's words
-    ask: Callable[[C, float], Awaitable[object]]  # whether it still answers
-    closed: Callable[[str], HeykitError]  # for who asks a pool that is closed
-    clean: Callable[[C, float], Awaitable[object]] | None = None  # of what a user may have left in it
 
 
 @dataclass(eq=False)

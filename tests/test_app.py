@@ -350,22 +350,21 @@ def test_every_wrong_setting_is_told_at_once_and_no_secret_with_it(tmp_path: Pat
     assert "much too short" not in output
 
 
-def test_a_database_that_is_away_at_the_start_ends_it_with_one_line_and_no_password(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "url", "provider"),
+    [
+        ("HEYGEN_DATABASE__URL", "postgresql://me:hunter2@127.0.0.1:{port}/videos", "database"),
+        ("HEYGEN_REDIS__URL", "redis://me:hunter2@127.0.0.1:{port}/0", "bell"),
+    ],
+)
+def test_a_server_that_is_away_at_the_start_ends_it_with_one_line_and_no_password(
+    tmp_path: Path, setting: str, url: str, provider: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    code, output = refused(tmp_path, {"HEYGEN_DATABASE__URL": f"postgresql://me:hunter2@127.0.0.1:{port}/videos"})
+    code, output = refused(tmp_path, {setting: url.format(port=port)})
     assert code == 3
-    assert "StartupError: database" in output
-    assert "Traceback" not in output
-    assert "hunter2" not in output
-
-
-def test_a_redis_that_is_away_at_the_start_ends_it_with_one_line_and_no_password(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    code, output = refused(tmp_path, {"HEYGEN_REDIS__URL": f"redis://me:hunter2@127.0.0.1:{port}/0"})
-    assert code == 3
-    assert "StartupError: bell" in output
+    assert f"StartupError: {provider}" in output
     assert "Traceback" not in output
     assert "hunter2" not in output
 

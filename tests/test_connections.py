@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from heykit._connection_limits import Limits
-from heykit._connections import Driver, Pool
+from heykit._connections import Pool
+from heykit._driver import Driver
 from heykit.database._postgres_session import cleaned
 from heykit.errors import DatabaseError, HeykitError, Unavailable
 
@@ -94,6 +96,10 @@ def pool_of(
     held: float = math.inf,
 ) -> Pool[asyncpg.Connection]:
     limits = Limits(size, timeout, attempts, 30, min_connections=least, lifetime=lifetime, held=held)
+    return pool_with(server, limits, clock)
+
+
+def pool_with(server: Server, limits: Limits, clock: Callable[[], float] = time.monotonic) -> Pool[asyncpg.Connection]:
     driver = Driver(
         "PostgreSQL",
         server.connect,
@@ -216,14 +222,14 @@ async def test_the_least_number_is_opened_at_the_start_and_again_when_one_is_los
 
 
 async def test_one_that_is_old_is_replaced_when_it_comes_back() -> None:
-    time = [0.0]
+    now = [0.0]
     server = Server()
-    pool = pool_of(server, clock=lambda: time[0], lifetime=100)
+    pool = pool_of(server, clock=lambda: now[0], lifetime=100)
     first = await pool.acquire()
-    time[0] = 99.0
+    now[0] = 99.0
     await pool.release(first)
     assert await pool.acquire() is first
-    time[0] = 100.0
+    now[0] = 100.0
     await pool.release(first)
     assert await pool.acquire() is not first
     assert server.opened[0].closed
@@ -232,12 +238,12 @@ async def test_one_that_is_old_is_replaced_when_it_comes_back() -> None:
 
 
 async def test_one_that_has_grown_old_while_it_lay_idle_is_replaced_before_it_is_used() -> None:
-    time = [0.0]
+    now = [0.0]
     server = Server()
-    pool = pool_of(server, clock=lambda: time[0], lifetime=10)
+    pool = pool_of(server, clock=lambda: now[0], lifetime=10)
     first = await pool.acquire()
     pool.take_back(first)
-    time[0] = 10.0
+    now[0] = 10.0
     assert pool.taken() is None
     assert await pool.acquire() is not first
     assert server.opened[0].closed
@@ -245,11 +251,11 @@ async def test_one_that_has_grown_old_while_it_lay_idle_is_replaced_before_it_is
 
 
 async def test_closing_closes_what_is_just_being_replaced_too() -> None:
-    time = [0.0]
+    now = [0.0]
     server = Server()
-    pool = pool_of(server, clock=lambda: time[0], lifetime=10)
+    pool = pool_of(server, clock=lambda: now[0], lifetime=10)
     first = await pool.acquire()
-    time[0] = 10.0
+    now[0] = 10.0
     pool.take_back(first)
     await pool.close()
     assert server.opened[0].closed
@@ -308,18 +314,54 @@ async def test_a_transaction_that_shows_only_when_it_is_cleaned_is_rolled_back()
 
 async def test_a_connection_is_tried_once_it_was_idle_for_long() -> None:
     """One that no longer answers is replaced."""
-    time = [0.0]
+    now = [0.0]
     server = Server()
-    pool = pool_of(server, clock=lambda: time[0])
+    pool = pool_of(server, clock=lambda: now[0])
     await pool.release(await pool.acquire())
-    time[0] = 29.0
+    now[0] = 29.0
     await pool.release(await pool.acquire())
     assert server.opened[0].said == ["reset", "reset"]
-    time[0] = 60.0
+    now[0] = 60.0
     server.opened[0].broken = True
     with_another = await pool.acquire()
     assert server.opened[0].said[-1] == "SELECT 1"
     assert with_another is cast("asyncpg.Connection", server.opened[1])
+    await pool.close()
+
+
+async def test_those_that_lie_idle_are_tried_now_and_then_and_replaced() -> None:
+    """Before anybody wants them, where their least number is to be kept."""
+    server = Server()
+    limits = Limits(1, 0.5, 2, 0.2, min_connections=1)
+    pool = pool_with(server, limits)
+    pool.start()
+    await turns()
+    server.opened[0].broken = True
+    async with asyncio.timeout(5):
+        while len(server.opened) < 2:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0.01)
+    assert server.opened[0].said == ["SELECT 1"]
+    assert server.opened[0].closed
+    assert pool.stats()["acquired"] == 0
+    await pool.close()
+
+
+async def test_whoever_waits_longest_is_served_first() -> None:
+    server = Server()
+    pool = pool_of(server)
+    held = await pool.acquire()
+    served: list[int] = []
+
+    async def work(number: int) -> None:
+        connection = await pool.acquire()
+        served.append(number)
+        pool.take_back(connection)
+
+    tasks = [asyncio.create_task(work(number)) for number in range(10)]
+    await turns()
+    pool.take_back(held)
+    await asyncio.gather(*tasks)
+    assert served == [*range(10)]
     await pool.close()
 
 
@@ -368,12 +410,12 @@ async def test_many_that_no_longer_answer_take_no_longer_than_one() -> None:
 
 
 async def test_one_that_is_replaced_is_gone_before_another_is_opened() -> None:
-    time = [0.0]
+    now = [0.0]
     server = Server()
-    pool = pool_of(server, clock=lambda: time[0], lifetime=100)
+    pool = pool_of(server, clock=lambda: now[0], lifetime=100)
     first = await pool.acquire()
     server.opened[0].gate.clear()
-    time[0] = 100.0
+    now[0] = 100.0
     pool.take_back(first)
     waiting = asyncio.create_task(pool.acquire())
     await turns()

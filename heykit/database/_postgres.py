@@ -10,7 +10,8 @@ from typing import TypeVar
 import asyncpg
 
 from heykit._connection_limits import Limits
-from heykit._connections import Driver, Pool
+from heykit._connections import Pool
+from heykit._driver import Driver
 from heykit._feeds import Feed, Feeds, Lost, Resumed
 from heykit._finish import finish
 from heykit.database._after_commit import Call

@@ -11,7 +11,8 @@ from typing import TypeVar
 from redis import exceptions
 
 from heykit._connection_limits import Limits
-from heykit._connections import Driver, Pool
+from heykit._connections import Pool
+from heykit._driver import Driver
 from heykit._feeds import Feed, Feeds, Lost, Resumed, Source
 from heykit._finish import finish
 from heykit._resource_health import resource_health

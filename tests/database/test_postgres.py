@@ -6,9 +6,10 @@ import asyncio
 from contextlib import suppress
 
 import anyio
+import asyncpg
 import pytest
 
-from heykit.database import Connection, Database, connect
+from heykit.database import Connection, Database, connect, postgres
 from heykit.errors import DatabaseError, Unavailable
 from tests.servers import PostgresServer
 
@@ -268,3 +269,43 @@ async def test_a_statement_that_outlives_its_block_meets_nobody(postgres_url: st
                 await anyio.sleep(0.01)
         assert outcomes == ["lost", "this block is over: ask the database, or open another"]
         assert await database.fetch_value("SELECT count(*) FROM strays") == 0
+
+
+@pytest.mark.parametrize(("size", "prepared"), [(0, 0), (100, 1)])
+async def test_behind_pgbouncer_no_statement_stays_prepared(postgres_url: str, size: int, prepared: int) -> None:
+    async with postgres(postgres_url, statement_cache_size=size) as database, database.connection() as connection:
+        await connection.fetch_value("SELECT $1 + 1", 1)
+        count = "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1 + 1'"
+        assert await connection.fetch_value(count) == prepared
+
+
+async def test_a_block_that_holds_its_connection_for_too_long_is_reported_with_its_place(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with postgres(postgres_url, report_held=0.05) as database:
+        await database.fetch_value("SELECT 1")
+        async with database.connection():
+            await anyio.sleep(0.2)
+    [message] = [message for message in caplog.messages if "has been held" in message]
+    assert __file__ in message
+
+
+async def test_a_driver_that_is_confused_has_sent_nothing_so_the_statement_is_sent_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """InternalClientError: the driver looks at its own state before it sends."""
+    execute, failures = asyncpg.Connection.execute, 2
+
+    async def confused(self: asyncpg.Connection, query: str, *args: object, timeout: float | None = None) -> str:
+        nonlocal failures
+        if query.startswith("INSERT") and failures:
+            failures -= 1
+            raise asyncpg.InternalClientError("cannot switch to state 12; another operation is in progress")
+        return await execute(self, query, *args, timeout=timeout)
+
+    async with postgres(postgres_url) as database:
+        await database.execute("CREATE TABLE names (name TEXT)")
+        monkeypatch.setattr(asyncpg.Connection, "execute", confused)
+        await database.execute("INSERT INTO names VALUES ($1)", "a")
+        assert failures == 0
+        assert await database.fetch_value("SELECT count(*) FROM names") == 1

@@ -278,3 +278,18 @@ async def test_it_keeps_name_and_signature() -> None:
     assert rate.__name__ == "rate"
     assert [*inspect.signature(rate).parameters] == ["currency", "on"]
     assert await rate("EUR") == 3
+
+
+async def test_what_is_ignored_says_neither_good_nor_bad() -> None:
+    clock, peer = Clock(), Peer()
+    call = breaker(Breaker(failures=2, cooldown=5, ignore=(KeyError,)), clock=clock)(peer)
+    await fail(call)
+    with pytest.raises(KeyError):
+        await call(KeyError())
+    await fail(call)  # the second in a row: what lay between does not count
+    with pytest.raises(Unavailable):
+        await call(None)
+    clock.now += 5
+    with pytest.raises(KeyError):
+        await call(KeyError())  # the probe has said nothing, so the next call is the probe
+    assert await call(None) == "answer"

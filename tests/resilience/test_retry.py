@@ -74,6 +74,22 @@ async def test_it_is_called_again_after_each_failure_with_pauses_that_double() -
     assert clock.slept == [0.5, 1.0]
 
 
+async def test_after_an_error_it_waits_at_least_as_long_as_it_was_told() -> None:
+    clock, flaky = Clock(), Flaky(AGAIN, AGAIN)
+    policy = Retry(attempts=3, wait=0.5, deadline=100)
+    again = retry(policy, clock=clock, sleep=clock.sleep, uniform=most, least_pause=lambda _: 7)
+    assert await again(flaky)(3) == 3
+    assert clock.slept == [7.5, 8.0]  # and the jitter besides, so that not all come at once
+
+
+async def test_what_is_told_to_wait_beyond_the_deadline_is_raised_at_once() -> None:
+    clock, flaky = Clock(), Flaky(AGAIN)
+    again = retry(Retry(deadline=5), clock=clock, sleep=clock.sleep, uniform=most, least_pause=lambda _: 6)
+    with pytest.raises(Unavailable):
+        await again(flaky)(3)
+    assert clock.slept == []
+
+
 async def test_the_last_error_is_raised_as_it_is_and_each_attempt_is_logged_with_its_number(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

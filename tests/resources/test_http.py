@@ -11,10 +11,17 @@ import ssl
 import tracemalloc
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
+from pathlib import Path
 
 import anyio
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -548,7 +555,7 @@ async def test_a_path_for_its_health_is_asked() -> None:
     assert [request.target for request in server.asked] == ["/up", "/up"]
 
 
-async def test_a_certificate_that_is_not_trusted_is_said(tmp_path: object) -> None:
+async def test_a_server_that_speaks_no_tls_is_said() -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"not TLS at all, not at all")
         await writer.drain()
@@ -567,3 +574,28 @@ def test_the_base_url_keeps_its_path() -> None:
     assert base_of("https://Host:8443/v2/") == "https://Host:8443/v2"
     assert url_of("https://host/v2", "/a b/ü%20/%", {}) == "https://host/v2/a%20b/%C3%BC%20/%25"
     assert url_of("https://host/v2", "", {"a": [1, 2.5]}) == "https://host/v2?a=1&a=2.5"
+
+
+def self_signed(directory: Path) -> ssl.SSLContext:
+    """Make a server's context with a certificate that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    pem += key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (directory / "pem").write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "pem")
+    return context
+
+
+async def test_a_certificate_that_is_not_trusted_is_said(tmp_path: Path) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=self_signed(tmp_path))
+    async with server, http_api(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", retry_attempts=0) as api:
+        with pytest.raises(Unavailable, match="its certificate is not trusted: self-signed") as wrong:
+            await api.post("/")
+        assert wrong.value.had_no_effect

@@ -42,6 +42,13 @@ class Resumed:
     """The connection is back: what was sent since `Lost` was missed."""
 
 
+@dataclass(frozen=True)
+class Invalidated:
+    """Keys that have changed, expired or gone; None where that may be any."""
+
+    keys: tuple[bytes, ...] | None
+
+
 class Source(Protocol[T_co]):
     """One connection on which something is sent."""
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from enum import Enum, auto
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from copy import deepcopy
 from functools import partial, update_wrapper
 from typing import Generic, ParamSpec, TypeVar
-from weakref import WeakValueDictionary
 
-from heykit.cache.flights import Flight, Flights
+from heykit.cache.flights import Flights
+from heykit.cache.foreign import Foreign
+from heykit.cache.frozen import is_frozen
 from heykit.cache.keys import call_keys
-from heykit.cache.memory import checked_ttl
+from heykit.cache.loading import Found, Loading
 from heykit.cache.protocol import Cache, Cached
+from heykit.cache.store import checked_ttl
+from heykit.cache.tokens import Ticket
 
 P = ParamSpec("P")
 V = TypeVar("V")
@@ -21,12 +24,15 @@ V = TypeVar("V")
 _log = logging.getLogger(__name__)
 
 
-class _Missing(Enum):
-    MISSING = auto()
-
-
 def cached(
-    cache: Cache[V], *, ttl: float | None = None, key: Callable[P, str] | None = None
+    cache: Cache[V],
+    *,
+    ttl: float | None = None,
+    key: Callable[P, str] | None = None,
+    tags: Iterable[str] | Callable[P, Iterable[str]] = (),
+    stale: float = 0.0,
+    early: float = 0.0,
+    copy: Callable[[V], V] = deepcopy,
 ) -> Callable[[Callable[P, Awaitable[V]]], Cached[P, V]]:
     """Keep a function's results in an open cache; the signature stays the same.
 
@@ -34,85 +40,174 @@ def cached(
     seconds; without it the cache's default holds.
 
     - One load a key runs at a time, in a task of its own that no caller's cancellation ends and that inherits no
-      context variables. It runs to its end although all who asked have left, so give it a time limit of its own.
+      context variables; over Redis, one in all processes. It runs to its end although all who asked have left, so give
+      it a time limit of its own.
     - What it raises reaches all who wait and is not kept; None is kept like any other value.
-    - `invalidate` with the same arguments drops the value and a load in flight: who asked before still gets what it
-      brings, but it is not kept, and who asks afterwards starts a fresh one. After a write that means after the commit:
-      `transaction.after_commit(lambda: find.invalidate(id))`. Where the cache cannot delete, it raises.
+    - `invalidate` with the same arguments drops the value and a load in flight, in every process: who asked before still
+      gets what it brings, but it is not kept, and who asks afterwards starts a fresh one. After a write that means after
+      the commit: `transaction.after_commit(lambda: find.invalidate(id))`. `invalidate_tags` does it to all with a tag;
+      `tags` are those of every call, or a function of the arguments gives them.
+    - For `stale` seconds after its time a value is still given, while one load in the background brings the next; and in
+      the last `early` seconds before it is given as ever, but the next is loaded already. A load that fails there is
+      logged, and tried again at the next call.
     - A cache that cannot be read or written costs a load, never the call: it is logged.
-    - All get the same object: return what nobody changes, such as frozen dataclasses.
+    - What a caller does to a value reaches nobody else: one that could be changed (lists, dicts, most objects) is handed
+      out as a copy, made by `copy`, and frozen dataclasses, tuples of those and strings as they are. One that cannot be
+      copied is handed out as it is.
 
     The key is the function's module and name and its bound arguments, by type and value. `key` builds another from the
     arguments, used as it stands: functions that share a cache must not give the same. So must two functions of one
     name, such as the same method of two objects: give each its own cache, or a `key`.
-    Raises TypeError for a function or arguments that make no key, and ValueError for a `ttl` that is not above 0.
+    Raises TypeError for a function or arguments that make no key, and for tags, `stale` or `early` with a cache that is
+    not heykit's; ValueError for a `ttl` that is not above 0, or a `stale` or `early` below.
     """
     if ttl is not None:
         checked_ttl(ttl)
+    if not stale >= 0 or not early >= 0 or (ttl is not None and early >= ttl):
+        raise ValueError("stale and early are 0 seconds or more, and early is less than ttl")
+    if isinstance(tags, str):
+        raise TypeError(f"tags are several: write ({tags!r},)")
+    fixed = None if callable(tags) else tuple(tags)
+    tags_of = tags if callable(tags) else _always(fixed or ())
+    store: Loading[V] = cache if isinstance(cache, Loading) else Foreign(cache)
+    if isinstance(store, Foreign) and (stale or early or fixed != ()):
+        raise TypeError(f"{type(cache).__name__} knows neither tags nor how old its values are: use a cache of heykit's")
 
     def decorate(function: Callable[P, Awaitable[V]]) -> Cached[P, V]:
-        return _Cached(cache, function, call_keys(function) if key is None else key, ttl)
+        key_of = call_keys(function) if key is None else key
+        return _Cached(store, function, key_of, tags_of, _Times(ttl, stale, early), copy)
 
     return decorate
 
 
+async def invalidate_tags(cache: Cache[V], *tags: str) -> None:
+    """Drop all values of a cache that have one of these tags, and whatever loads of them are in flight.
+
+    Raises TypeError for a cache that knows no tags.
+    """
+    store: Loading[V] = cache if isinstance(cache, Loading) else Foreign(cache)
+    if tags:
+        await store.drop_tags(tags)
+
+
+class _Times:
+    __slots__ = ("fresh_above", "stale", "ttl")
+
+    def __init__(self, ttl: float | None, stale: float, early: float) -> None:
+        self.ttl = ttl
+        self.stale = stale
+        self.fresh_above = stale + early  # seconds left, at most which a value is loaded anew
+
+
+class _Loaded(Generic[V]):
+    __slots__ = ("is_mutable", "value")
+
+    def __init__(self, value: V, *, is_mutable: bool) -> None:
+        self.value = value
+        self.is_mutable = is_mutable
+
+
 class _Cached(Generic[P, V]):
     def __init__(
-        self, cache: Cache[V], load: Callable[P, Awaitable[V]], key: Callable[P, str], ttl: float | None
+        self,
+        store: Loading[V],
+        load: Callable[P, Awaitable[V]],
+        key: Callable[P, str],
+        tags: Callable[P, Iterable[str]],
+        times: _Times,
+        copy: Callable[[V], V],
     ) -> None:
-        self._cache = cache
+        self._store = store
         self._function = load
         self._key = key
-        self._ttl = ttl
+        self._tags = tags
+        self._times = times
+        self._copy = copy
         self._name = getattr(load, "__qualname__", repr(load))
-        self._flights: Flights[V] = Flights(self._name)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._flights: Flights[_Loaded[V]] = Flights(self._name)
         update_wrapper(self, load)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> V:
         key = self._key(*args, **kwargs)
-        landed = self._flights.landed
-        if key not in self._flights:
-            found = await self._read(key)
-            if found is not _Missing.MISSING:
-                return found
-        call = partial(self._function, *args, **kwargs)
-        # A flight may have landed while this caller looked and saw nothing yet.
-        look_again = landed != self._flights.landed
-        return await self._flights.join(key, lambda flight: self._load(key, call, flight, look_again=look_again))
+        tags = tuple(self._tags(*args, **kwargs))
+        flight = self._flights.under_way(key)
+        found = await self._find(key, tags, None if flight is None else flight.ticket)
+        if found is not None:
+            if found.left <= self._times.fresh_above and self._times.fresh_above:
+                self._refresh(key, tags, partial(self._function, *args, **kwargs))
+            return self._own(found.value) if found.is_mutable else found.value
+        flight = self._flights.under_way(key)
+        if flight is None:
+            load = partial(self._load, key, tags, partial(self._function, *args, **kwargs))
+            flight = self._flights.start(key, self._store.ticket(key, tags), load)
+        else:
+            self._store.counts.coalesced += 1
+        loaded = await self._flights.arrival(flight)
+        return self._own(loaded.value) if loaded.is_mutable else loaded.value
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        key = self._key(*args, **kwargs)
-        self._flights.drop(key)
-        async with self._turn(key):
-            await self._cache.delete(key)
-        # One that began while the cache was still deleting may have found the old value there.
-        self._flights.drop(key)
+        await self._store.drop(self._key(*args, **kwargs))
 
-    async def _load(self, key: str, call: Callable[[], Awaitable[V]], flight: Flight[V], *, look_again: bool) -> V:
-        if look_again:
-            found = await self._read(key)
-            if found is not _Missing.MISSING:
-                return found
-        value = await call()
-        async with self._turn(key):
-            if not flight.dropped:
-                await self._keep(key, value)
-        return value
+    def _refresh(self, key: str, tags: tuple[str, ...], call: Callable[[], Awaitable[V]]) -> None:
+        if self._flights.under_way(key) is None:
+            load = partial(self._load, key, tags, call, refresh=True)
+            self._flights.start(key, self._store.ticket(key, tags), load)
 
-    def _turn(self, key: str) -> asyncio.Lock:
-        """One write a key at a time: else an old value on its way to the cache may arrive after the delete."""
-        return self._turns.setdefault(key, asyncio.Lock())
-
-    async def _read(self, key: str) -> V | _Missing:
+    async def _load(
+        self,
+        key: str,
+        tags: tuple[str, ...],
+        call: Callable[[], Awaitable[V]],
+        ticket: Ticket,
+        *,
+        refresh: bool = False,
+    ) -> _Loaded[V]:
+        found = await self._claim(key, tags, ticket, refresh=refresh)
+        if found is not None:
+            return _Loaded(found.value, is_mutable=found.is_mutable)
         try:
-            return await self._cache.get(key, _Missing.MISSING)
+            began = time.perf_counter()
+            value = await call()
+            self._store.counts.loads += 1
+            self._store.counts.load_seconds += time.perf_counter() - began
+            await self._keep(key, tags, value, ticket)
+        finally:
+            await self._store.release(key, ticket)
+        return _Loaded(value, is_mutable=not is_frozen(value))
+
+    async def _find(self, key: str, tags: tuple[str, ...], ticket: Ticket | None) -> Found[V] | None:
+        try:
+            return await self._store.find(key, tags, ticket)
         except Exception:  # noqa: BLE001 - whatever a cache fails with, the loader has the value
-            _log.warning("the cache of %s could not be read; it is loaded instead", self._name, exc_info=True)
-            return _Missing.MISSING
+            self._tell("read; it is loaded instead")
+            return None
 
-    async def _keep(self, key: str, value: V) -> None:
+    async def _claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, *, refresh: bool) -> Found[V] | None:
         try:
-            await self._cache.set(key, value, ttl=self._ttl)
+            return await self._store.claim(key, tags, ticket, refresh=refresh)
+        except Exception:  # noqa: BLE001 - the same
+            self._tell("read; it is loaded instead")
+            return None
+
+    async def _keep(self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket) -> None:
+        try:
+            await self._store.keep(key, tags, value, ticket, self._times.ttl, self._times.stale)
         except Exception:  # noqa: BLE001 - the value is loaded and right; only keeping it failed
-            _log.warning("the cache of %s could not be written; the value is not kept", self._name, exc_info=True)
+            self._store.counts.errors += 1
+            self._tell("written; the value is not kept")
+
+    def _own(self, value: V) -> V:
+        try:
+            return self._copy(value)
+        except Exception:  # noqa: BLE001 - a value that cannot be copied is still the answer
+            return value
+
+    def _tell(self, what: str) -> None:
+        _log.warning("the cache of %s could not be %s", self._name, what, exc_info=True)
+
+
+def _always(tags: tuple[str, ...]) -> Callable[P, Iterable[str]]:
+    def same(*args: P.args, **kwargs: P.kwargs) -> Iterable[str]:
+        return tags
+
+    return same

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Generic, TypeVar
 
+from heykit.cache.tokens import Ticket
 from heykit.errors import Unavailable
 
 V = TypeVar("V")
@@ -21,37 +22,48 @@ _log = logging.getLogger(__name__)
 
 
 class Flight(Generic[V]):
-    """A load under way, how many wait for it, and whether what it brings may still be kept."""
+    """A load under way, how many wait for it, and the ticket that says whether what it brings may be kept."""
 
-    __slots__ = ("dropped", "task", "waiting")
+    __slots__ = ("task", "ticket", "waiting")
 
     task: asyncio.Task[V]
 
-    def __init__(self) -> None:
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
         self.waiting = 0
-        self.dropped = False
 
-    def failed(self) -> bool:
-        return self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether one who asks now may be given what it brings."""
+        if self.ticket.dropped:
+            return False
+        return not self.task.done() or not (self.task.cancelled() or self.task.exception() is not None)
 
 
 class Flights(Generic[V]):
-    """The loads under way by key; `landed` counts those that are over."""
+    """The loads under way by key."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._by_key: dict[str, Flight[V]] = {}
         self._aloft: set[Flight[V]] = set()  # a loop holds its tasks only weakly
-        self.landed = 0
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._by_key
-
-    async def join(self, key: str, load: Callable[[Flight[V]], Coroutine[object, object, V]]) -> V:
-        """Wait for the flight of this key, and start it where there is none."""
+    def under_way(self, key: str) -> Flight[V] | None:
+        """Give the flight of this key that one who asks now may join."""
         flight = self._by_key.get(key)
-        if flight is None or flight.failed():
-            flight = self._start(key, load)
+        return flight if flight is not None and flight.is_joined else None
+
+    def start(self, key: str, ticket: Ticket, load: Callable[[Ticket], Coroutine[object, object, V]]) -> Flight[V]:
+        """Begin a flight, in the place of one that nobody may join any more."""
+        flight: Flight[V] = Flight(ticket)
+        self._by_key[key] = flight
+        self._aloft.add(flight)
+        flight.task = asyncio.get_running_loop().create_task(load(ticket), context=Context())
+        flight.task.add_done_callback(lambda _: self._land(key, flight))
+        return flight
+
+    async def arrival(self, flight: Flight[V]) -> V:
+        """Wait for what a flight brings."""
         flight.waiting += 1
         try:
             # Unlike awaiting the task, this passes a waiter's cancellation on to nobody.
@@ -62,26 +74,11 @@ class Flights(Generic[V]):
             raise Unavailable(f"the load of {self._name} was cancelled before it had a value; ask again")
         return flight.task.result()
 
-    def drop(self, key: str) -> None:
-        """Let the flight of this key go on for those who wait, and nobody join it or keep what it brings."""
-        flight = self._by_key.pop(key, None)
-        if flight is not None:
-            flight.dropped = True
-
-    def _start(self, key: str, load: Callable[[Flight[V]], Coroutine[object, object, V]]) -> Flight[V]:
-        flight: Flight[V] = Flight()
-        self._by_key[key] = flight
-        self._aloft.add(flight)
-        flight.task = asyncio.get_running_loop().create_task(load(flight), context=Context())
-        flight.task.add_done_callback(lambda _: self._land(key, flight))
-        return flight
-
     def _land(self, key: str, flight: Flight[V]) -> None:
-        self.landed += 1
         self._aloft.discard(flight)
         if self._by_key.get(key) is flight:
             del self._by_key[key]
         # Asking for the exception also keeps asyncio from reporting it as never retrieved.
         error = None if flight.task.cancelled() else flight.task.exception()
         if error is not None and not flight.waiting:
-            _log.warning("a load of %s failed when nobody waited for it any more", self._name, exc_info=error)
+            _log.warning("a load of %s failed when nobody waited for it", self._name, exc_info=error)

@@ -1,180 +1,148 @@
 """Which entry goes first when there is no room: pure structures, no clock and no I/O.
 
-A policy holds the entries, so that a hit costs one look-up. A further strategy is one more class here and one more
-line in `policy`; the cache above knows only the `Policy` protocol.
+A policy holds the entries, so that a hit costs one look-up and one addition: whoever finds an entry adds one to its
+`uses`, and calls `used` where the policy has it; every entry of such a policy has a note. A further strategy is one more class here and one more line in
+`policy`; the cache above knows only the `Policy` protocol.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from collections.abc import Callable, MutableMapping
+from heapq import heappop, heappush, heapreplace
+from itertools import count
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, get_args
 
-from heykit.cache.entry import Entry
+from heykit.cache.entry import GONE, Entry
+from heykit.cache.expiries import Expiries
 from heykit.cache.s3fifo import S3Fifo
 
 V = TypeVar("V")
 
-Strategy: TypeAlias = Literal["s3fifo", "lru", "ttl", "fifo"]
+Strategy: TypeAlias = Literal["s3fifo", "lru", "lfu", "fifo", "ttl"]
+
+_KEPT = 1
 
 
 class Policy(Protocol[V]):
     """Entries by key, and which of them goes first."""
 
-    def __len__(self) -> int: ...
-    def use(self, key: str, /) -> Entry[V] | None:
-        """Find an entry; this counts as a use."""
+    @property
+    def entries(self) -> MutableMapping[str, Entry[V]]:
+        """To look up in; only the policy changes it."""
 
-    def peek(self, key: str, /) -> Entry[V] | None:
-        """Find an entry; this counts as nothing."""
+    @property
+    def used(self) -> Callable[[str], None] | None:
+        """What to call with the key of an entry that was used, where one more of its `uses` is not enough."""
 
-    def put(self, key: str, entry: Entry[V], /) -> None:
-        """Add an entry, or replace the one of this key."""
+    def add(self, entry: Entry[V], /) -> None:
+        """Add an entry, of a key that has none."""
 
-    def pop(self, key: str, /) -> Entry[V] | None:
+    def remove(self, entry: Entry[V], /) -> None:
         """Take an entry out."""
 
-    def evict(self) -> None:
-        """Take out the entry that goes first; there is one."""
+    def evict(self) -> Entry[V]:
+        """Take out the entry that goes first, and give it; there is one."""
 
 
-class Expiries(Generic[V]):
-    """Entries in the order in which they expire, ties in the order in which they were set.
+class _InOrder(Generic[V]):
+    """The first goes first: the one not used for longest (LRU), or the one that came first (FIFO)."""
 
-    A heap of references. One to an entry that is gone or replaced is dropped when it comes to the top, or when so many
-    have piled up that the heap could be twice as large as what lives. They hold no values: what is gone is freed.
-    """
+    __slots__ = ("entries", "used")
 
-    __slots__ = ("_find", "_heap", "_limit")
+    def __init__(self, *, by_use: bool) -> None:
+        # Popping the first of a plain dict again and again walks over all the holes before it.
+        self.entries: OrderedDict[str, Entry[V]] = OrderedDict()
+        self.used: Callable[[str], None] | None = self.entries.move_to_end if by_use else None
 
-    def __init__(self, find: Callable[[str], Entry[V] | None]) -> None:
-        self._find = find
-        self._heap: list[tuple[float, int, str]] = []
-        self._limit = 64
+    def add(self, entry: Entry[V]) -> None:
+        entry.queue = _KEPT
+        self.entries[entry.key] = entry
 
-    def __len__(self) -> int:
-        return len(self._heap)
+    def remove(self, entry: Entry[V]) -> None:
+        entry.queue = GONE
+        del self.entries[entry.key]
 
-    def add(self, key: str, entry: Entry[V]) -> None:
-        heappush(self._heap, (entry.expires, entry.order, key))
-        if len(self._heap) > self._limit:
-            self._heap = [reference for reference in self._heap if self._lives(reference)]
-            heapify(self._heap)
-            self._limit = 2 * len(self._heap) + 64
-
-    def pop(self, until: float) -> str | None:
-        """Give and forget the key that expires first, if it does so no later than `until`."""
-        while self._heap and self._heap[0][0] <= until:
-            reference = heappop(self._heap)
-            if self._lives(reference):
-                return reference[2]
-        return None
-
-    def _lives(self, reference: tuple[float, int, str]) -> bool:
-        entry = self._find(reference[2])
-        return entry is not None and entry.order == reference[1]
-
-
-class _Lru(Generic[V]):
-    """The one not used for longest goes first."""
-
-    __slots__ = ("_entries",)
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[str, Entry[V]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def use(self, key: str) -> Entry[V] | None:
-        entry = self._entries.get(key)
-        if entry is not None:
-            self._entries.move_to_end(key)
+    def evict(self) -> Entry[V]:
+        _, entry = self.entries.popitem(last=False)
+        entry.queue = GONE
         return entry
 
-    def peek(self, key: str) -> Entry[V] | None:
-        return self._entries.get(key)
 
-    def put(self, key: str, entry: Entry[V]) -> None:
-        self._entries[key] = entry
-        self._entries.move_to_end(key)
+class _LeastUsed(Generic[V]):
+    """The one used least goes first, ties in the order of coming.
 
-    def pop(self, key: str) -> Entry[V] | None:
-        return self._entries.pop(key, None)
+    A heap in which a use moves nothing: an entry that comes to the top with more uses than it stands for goes back in.
+    """
 
-    def evict(self) -> None:
-        self._entries.popitem(last=False)
-
-
-class _Fifo(Generic[V]):
-    """The one that came first goes first; neither a use nor a new value for its key changes that."""
-
-    __slots__ = ("_entries",)
+    __slots__ = ("_heap", "_orders", "entries", "used")
 
     def __init__(self) -> None:
-        # Popping the first of a plain dict again and again walks over all the holes before it.
-        self._entries: OrderedDict[str, Entry[V]] = OrderedDict()
+        self.entries: dict[str, Entry[V]] = {}
+        self.used = None
+        self._heap: list[tuple[int, int, Entry[V]]] = []
+        self._orders = count()
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    def add(self, entry: Entry[V]) -> None:
+        entry.queue = _KEPT
+        self.entries[entry.key] = entry
+        heappush(self._heap, (0, next(self._orders), entry))
 
-    def use(self, key: str) -> Entry[V] | None:
-        return self._entries.get(key)
+    def remove(self, entry: Entry[V]) -> None:
+        entry.queue = GONE
+        del self.entries[entry.key]
+        if len(self._heap) > 2 * len(self.entries) + 64:
+            self._heap = sorted(each for each in self._heap if each[2].queue != GONE)
 
-    def peek(self, key: str) -> Entry[V] | None:
-        return self._entries.get(key)
-
-    def put(self, key: str, entry: Entry[V]) -> None:
-        self._entries[key] = entry
-
-    def pop(self, key: str) -> Entry[V] | None:
-        return self._entries.pop(key, None)
-
-    def evict(self) -> None:
-        self._entries.popitem(last=False)
+    def evict(self) -> Entry[V]:
+        while True:
+            uses, order, entry = self._heap[0]
+            if entry.queue != GONE and entry.uses > uses:
+                heapreplace(self._heap, (entry.uses, order, entry))
+                continue
+            heappop(self._heap)
+            if entry.queue != GONE:
+                entry.queue = GONE
+                del self.entries[entry.key]
+                return entry
 
 
 class _Soonest(Generic[V]):
-    """The one that expires soonest goes first; what never expires goes last, ties in the order of being set."""
+    """The one that expires soonest goes first, ties in the order of their keys; then those that never do, as they came."""
 
-    __slots__ = ("_entries", "_expiries")
+    __slots__ = ("_expiries", "entries", "used")
 
-    def __init__(self) -> None:
-        self._entries: dict[str, Entry[V]] = {}
-        self._expiries: Expiries[V] = Expiries(self._entries.get)
+    def __init__(self, expiries: Expiries[V]) -> None:
+        self.entries: OrderedDict[str, Entry[V]] = OrderedDict()
+        self.used = None
+        self._expiries = expiries
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    def add(self, entry: Entry[V]) -> None:
+        entry.queue = _KEPT
+        self.entries[entry.key] = entry
 
-    def use(self, key: str) -> Entry[V] | None:
-        return self._entries.get(key)
+    def remove(self, entry: Entry[V]) -> None:
+        entry.queue = GONE
+        del self.entries[entry.key]
 
-    def peek(self, key: str) -> Entry[V] | None:
-        return self._entries.get(key)
-
-    def put(self, key: str, entry: Entry[V]) -> None:
-        self._entries[key] = entry
-        self._expiries.add(key, entry)
-
-    def pop(self, key: str) -> Entry[V] | None:
-        return self._entries.pop(key, None)
-
-    def evict(self) -> None:
-        first = self._expiries.pop(until=float("inf"))
-        assert first is not None
-        del self._entries[first]
+    def evict(self) -> Entry[V]:
+        entry = self._expiries.pop(until=math.inf) or next(iter(self.entries.values()))
+        self.remove(entry)
+        return entry
 
 
-def policy(strategy: Strategy, max_size: int) -> Policy[V]:
+def policy(strategy: Strategy, max_size: int, expiries: Expiries[V]) -> Policy[V]:
     """Build the empty policy of a strategy for so many entries; an unknown one is a ValueError."""
     match strategy:
         case "s3fifo":
             return S3Fifo(max_size)
         case "lru":
-            return _Lru()
-        case "ttl":
-            return _Soonest()
+            return _InOrder(by_use=True)
+        case "lfu":
+            return _LeastUsed()
         case "fifo":
-            return _Fifo()
+            return _InOrder(by_use=False)
+        case "ttl":
+            return _Soonest(expiries)
     raise ValueError(f"strategy must be one of {', '.join(get_args(Strategy))}, not {strategy!r}")

@@ -1,9 +1,12 @@
-"""Which entry goes first, when most are asked for once: S3-FIFO, with ghosts that rotate and a small queue that adapts.
+"""Which entry goes first, when most are asked for once: S3-FIFO, which adapts, and learns what is a loop.
 
 "FIFO queues are all you need for cache eviction" (J. Yang et al., SOSP 2023): what is new passes through a small queue,
 and only what is asked for there enters the main one, in which a use buys another round. A hit touches one number.
-Of those that had to go, keys are remembered a while: who comes back from the small queue enters the main one, and the
-small one grows; who comes back to the main one stays longer, and the small one shrinks.
+
+Here, keys of what had to go are remembered a while. Who comes back from the small queue enters the main one, and the
+small one grows; who comes back to the main one stays longer, and the small one shrinks. Where most of what leaves the
+main queue comes back, it all goes in a circle that is larger than the cache, and the best is to hold on to a part of
+it: then nobody enters for having come back, for as long as those that stay are used.
 """
 
 from __future__ import annotations
@@ -11,166 +14,147 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Generic, TypeVar
 
-from heykit.cache.entry import Entry
+from heykit.cache.entry import GONE, Entry
+from heykit.cache.ghosts import MAIN, SMALL, Ghosts, Origin
 
 V = TypeVar("V")
 
-# Found by a search over four public traces at three sizes; each of them is worth some tenths of a point.
-_MOST_USES: Final = 15
+# Found by a search over four public traces at three sizes, and over loops, scans and shifts made for it.
+_MOST_USES: Final = 7
 _USES_OF_ONE_THAT_COMES_BACK: Final = 3  # to the main queue
 _SMALL_AT_FIRST: Final = 0.05  # of the size
-_SMALL_AT_LEAST, _SMALL_AT_MOST, _STEP = 0.03, 0.3, 0.01  # of the size
-_GHOSTS_OF_SMALL, _GHOSTS_OF_MAIN = 0.4, 0.5  # of the size; of each as many again, which are older
-
-
-class _Cell(Generic[V]):
-    __slots__ = ("entry", "is_main", "key", "lives", "uses")
-
-    def __init__(self, key: str, entry: Entry[V], *, is_main: bool, uses: int) -> None:
-        self.key = key
-        self.entry = entry
-        self.is_main = is_main
-        self.uses = uses
-        self.lives = True
-
-
-class Ghosts:
-    """Keys of those that had to go: at least the last `size` of them, and at most twice as many."""
-
-    __slots__ = ("_before", "_now", "_size")
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._now: set[str] = set()
-        self._before: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._now) + len(self._before)
-
-    def add(self, key: str) -> None:
-        self._now.add(key)
-        if len(self._now) >= self._size:
-            self._before, self._now = self._now, set()
-
-    def take(self, key: str) -> bool:
-        """Forget a key; tell whether it was there."""
-        if key in self._now:
-            self._now.remove(key)
-            return True
-        if key in self._before:
-            self._before.remove(key)
-            return True
-        return False
+_SMALL_AT_LEAST, _SMALL_AT_MOST, _STEP = 0.03, 0.2, 0.01  # of the size
+_CIRCLE: Final = 0.7  # the share of those that leave the main queue and come back from which it is one
+_MEMORY: Final = 0.5  # of the entries: over how many that share is taken
 
 
 class S3Fifo(Generic[V]):
     """Entries in two queues; what is taken out by hand leaves its place in the queue until that is reached."""
 
     __slots__ = (
-        "_cells", "_from_main", "_from_small", "_least", "_main", "_main_lives", "_most", "_small", "_small_lives",
-        "_step", "_target",
+        "_forgets", "_ghosts", "_is_filling", "_least", "_main", "_main_weight", "_most", "_regret", "_seen", "_small",
+        "_small_weight", "_step", "_target", "entries", "used",
     )  # fmt: skip
 
     def __init__(self, max_size: int) -> None:
-        self._cells: dict[str, _Cell[V]] = {}
-        self._small: deque[_Cell[V]] = deque()
-        self._main: deque[_Cell[V]] = deque()
-        self._small_lives = self._main_lives = 0
-        self._from_small = Ghosts(max(1, int(max_size * _GHOSTS_OF_SMALL)))
-        self._from_main = Ghosts(max(1, int(max_size * _GHOSTS_OF_MAIN)))
+        self.entries: dict[str, Entry[V]] = {}
+        self.used = None
+        self._is_filling = True
+        self._small: deque[Entry[V]] = deque()
+        self._main: deque[Entry[V]] = deque()
+        self._small_weight = self._main_weight = 0
+        self._seen = 0
+        self._ghosts = Ghosts(1)
+        self._regret = 0.0
+        self._forgets = 0.0
         self._target = max(1.0, max_size * _SMALL_AT_FIRST)
         self._least, self._most = max(1.0, max_size * _SMALL_AT_LEAST), max(1.0, max_size * _SMALL_AT_MOST)
         self._step = max(1.0, max_size * _STEP)
 
-    def __len__(self) -> int:
-        return len(self._cells)
+    def add(self, entry: Entry[V]) -> None:
+        key = entry.key
+        self.entries[key] = entry
+        came_from = self._ghosts.take(key)
+        if came_from and self._is_let_in(entry, came_from):
+            self._enter_main(entry)
+            return
+        if self._is_filling and self._small_weight >= self._target:
+            self._fill()
+        entry.queue = SMALL
+        self._small.append(entry)
+        self._small_weight += 1 if entry.note is None else entry.note.weight
 
-    def use(self, key: str) -> Entry[V] | None:
-        cell = self._cells.get(key)
-        if cell is None:
-            return None
-        if cell.uses < _MOST_USES:
-            cell.uses += 1
-        return cell.entry
-
-    def peek(self, key: str) -> Entry[V] | None:
-        cell = self._cells.get(key)
-        return None if cell is None else cell.entry
-
-    def put(self, key: str, entry: Entry[V]) -> None:
-        cell = self._cells.get(key)
-        if cell is not None:
-            cell.entry = entry
-        elif self._from_small.take(key):
-            self._target = min(self._most, self._target + self._step)
-            self._add(key, entry, is_main=True, uses=0)
-        elif self._from_main.take(key):
-            self._target = max(self._least, self._target - self._step)
-            self._add(key, entry, is_main=True, uses=_USES_OF_ONE_THAT_COMES_BACK)
+    def remove(self, entry: Entry[V]) -> None:
+        del self.entries[entry.key]
+        if entry.queue == SMALL:
+            self._small_weight -= entry.weight
         else:
-            self._add(key, entry, is_main=False, uses=0)
-
-    def pop(self, key: str) -> Entry[V] | None:
-        cell = self._cells.pop(key, None)
-        if cell is None:
-            return None
-        entry = cell.entry
-        cell.lives = False
-        del cell.entry  # its value is not to stay for as long as its place does
-        self._count(cell, -1)
+            self._main_weight -= entry.weight
+        entry.queue = GONE
         self._tidy()
-        return entry
 
-    def evict(self) -> None:
-        while not (self._evicted_of_small() if self._is_small_next() else self._evicted_of_main()):
-            continue
+    def evict(self) -> Entry[V]:
+        self._is_filling = False
+        small, main = self._small, self._main
+        while True:
+            if self._small_weight >= self._target or not self._main_weight:
+                entry = small.popleft()
+                if not entry.queue:
+                    continue
+                self._small_weight -= 1 if entry.note is None else entry.note.weight
+                if entry.uses:
+                    self._promote(entry)
+                    continue
+                origin: Origin = SMALL
+            else:
+                entry = main.popleft()
+                if not entry.queue:
+                    continue
+                if entry.uses:
+                    entry.uses = min(entry.uses, _MOST_USES) - 1
+                    main.append(entry)
+                    continue
+                self._main_weight -= 1 if entry.note is None else entry.note.weight
+                self._regret *= self._forgets
+                origin = MAIN
+            key = entry.key
+            del self.entries[key]
+            entry.queue = GONE
+            if len(self.entries) >= self._seen:
+                self._look_at_size(len(self.entries) + 1)
+            self._ghosts.add(key, origin)
+            return entry
 
-    def _is_small_next(self) -> bool:
-        return self._small_lives >= self._target or not self._main_lives
-
-    def _evicted_of_small(self) -> bool:
-        """Look at the first of the small queue; tell whether it had to go."""
-        cell = self._small.popleft()
-        if not cell.lives:
-            return False
-        self._count(cell, -1)
-        if cell.uses:
-            cell.uses = 0
-            cell.is_main = True
-            self._main.append(cell)
-            self._count(cell, 1)
-            return False
-        del self._cells[cell.key]
-        self._from_small.add(cell.key)
-        return True
-
-    def _evicted_of_main(self) -> bool:
-        """Look at the first of the main queue; tell whether it had to go."""
-        cell = self._main.popleft()
-        if not cell.lives:
-            return False
-        if cell.uses:
-            cell.uses -= 1
-            self._main.append(cell)
-            return False
-        self._count(cell, -1)
-        del self._cells[cell.key]
-        self._from_main.add(cell.key)
-        return True
-
-    def _add(self, key: str, entry: Entry[V], *, is_main: bool, uses: int) -> None:
-        cell = self._cells[key] = _Cell(key, entry, is_main=is_main, uses=uses)
-        (self._main if is_main else self._small).append(cell)
-        self._count(cell, 1)
-
-    def _count(self, cell: _Cell[V], change: int) -> None:
-        if cell.is_main:
-            self._main_lives += change
+    def _is_let_in(self, entry: Entry[V], came_from: Origin) -> bool:
+        """Tell whether one that comes back enters the main queue, and learn from its coming back."""
+        if came_from == SMALL:
+            self._target = min(self._most, self._target + self._step)
         else:
-            self._small_lives += change
+            self._target = max(self._least, self._target - self._step)
+            self._regret = min(1.0, self._regret + 1 - self._forgets)
+            entry.uses = _USES_OF_ONE_THAT_COMES_BACK
+        if self._regret < _CIRCLE or not self._main_weight:
+            return True
+        self._hold_on()
+        entry.uses = 0
+        return False
+
+    def _fill(self) -> None:
+        """Let the small queue's first go on: else a circle that fills the cache would leave nothing in the main one."""
+        while (first := self._small.popleft()).queue == GONE:
+            continue
+        self._small_weight -= first.weight
+        self._promote(first)
+
+    def _enter_main(self, entry: Entry[V]) -> None:
+        entry.queue = MAIN
+        self._main.append(entry)
+        self._main_weight += entry.weight
+
+    def _promote(self, entry: Entry[V]) -> None:
+        entry.uses = 0
+        self._enter_main(entry)
+
+    def _hold_on(self) -> None:
+        """Let nobody in; see by the next in turn whether those that stay are used."""
+        self._target = max(self._least, self._target - self._step)
+        while (first := self._main.popleft()).queue == GONE:
+            continue
+        self._main.append(first)
+        if first.uses:
+            first.uses = min(first.uses, _MOST_USES) - 1
+            self._regret = 1 - (1 - self._regret) * self._forgets
+        else:
+            self._regret *= self._forgets
+
+    def _look_at_size(self, entries: int) -> None:
+        """Set what goes by the number of entries, which only those tell that have gone in while there was room."""
+        self._seen = 2 * entries if self._seen else entries
+        self._ghosts = Ghosts(self._seen)
+        self._forgets = 1 - 1 / max(8.0, _MEMORY * entries)
 
     def _tidy(self) -> None:
         """Forget the places of what was taken out, before there are more of those than of what lives."""
-        if len(self._small) + len(self._main) > 2 * len(self._cells) + 64:
-            self._small = deque(cell for cell in self._small if cell.lives)
-            self._main = deque(cell for cell in self._main if cell.lives)
+        if len(self._small) + len(self._main) > 2 * len(self.entries) + 64:
+            self._small = deque(entry for entry in self._small if entry.queue != GONE)
+            self._main = deque(entry for entry in self._main if entry.queue != GONE)

@@ -20,7 +20,7 @@ parts that begin with a dot are `NameRefused`, and symbolic links under the root
 
 from __future__ import annotations
 
-from heykit._feeds import Lost, Resumed
+from heykit._feeds import Invalidated, Lost, Resumed
 from heykit.resources._factories import http_api, redis_client
 from heykit.resources.directories import made_directory
 from heykit.resources.files import file_store
@@ -32,7 +32,6 @@ from heykit.resources.protocol import (
     FileStore,
     HttpApi,
     HttpResponse,
-    Invalidated,
     Message,
     Path,
     Query,

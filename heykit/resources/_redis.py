@@ -13,7 +13,7 @@ from redis import exceptions
 from heykit._connection_limits import Limits
 from heykit._connections import Pool
 from heykit._driver import Driver
-from heykit._feeds import Feed, Feeds, Lost, Resumed, Source
+from heykit._feeds import Feed, Feeds, Invalidated, Lost, Resumed, Source
 from heykit._finish import finish
 from heykit._resource_health import resource_health
 from heykit.errors import RedisError, TimedOut, Unavailable
@@ -22,10 +22,11 @@ from heykit.resources._redis_errors import connecting_failed, kind_of, refusal_i
 from heykit.resources._redis_feeds import invalidations, subscription
 from heykit.resources._redis_link import PING, Link, Target
 from heykit.resources._redis_wire import check_shared, name_of, packed
-from heykit.resources.protocol import Argument, Command, Invalidated, Message, Redis
+from heykit.resources.protocol import Argument, Command, Message, Redis
 
 T = TypeVar("T")
 
+_HEARTBEAT, _HEARTBEAT_LIMIT = 1.0, 0.7  # seconds
 _MULTI, _EXEC, _DISCARD = packed(["MULTI"]), packed(["EXEC"]), packed(["DISCARD"])
 
 
@@ -108,7 +109,10 @@ class _Redis:
         return self._fed(subscription(self._target, self._time_to_open, channels, patterns))
 
     def invalidations(self, *prefixes: str) -> AbstractAsyncContextManager[AsyncIterator[Invalidated | Lost | Resumed]]:
-        return self._fed(invalidations(self._target, self._time_to_open, prefixes))
+        # Whoever keeps copies serves them until a silence is noticed, so this one is watched more closely.
+        return self._fed(
+            invalidations(self._target, self._time_to_open, prefixes), interval=_HEARTBEAT, limit=_HEARTBEAT_LIMIT
+        )
 
     async def health(self) -> Health:
         return await resource_health(self.ping, self.stats)
@@ -177,7 +181,7 @@ class _Redis:
         raise errors[0]
 
     def _fed(
-        self, opening: Callable[[], Awaitable[Source[T]]]
+        self, opening: Callable[[], Awaitable[Source[T]]], *, interval: float = math.inf, limit: float = math.inf
     ) -> AbstractAsyncContextManager[AsyncIterator[T | Lost | Resumed]]:
-        interval = self._limits.health_check_interval
-        return self.feeds.opened(Feed(opening, interval=interval, limit=self._command_timeout))
+        interval = min(interval, self._limits.health_check_interval)
+        return self.feeds.opened(Feed(opening, interval=interval, limit=min(limit, self._command_timeout)))

@@ -8,12 +8,12 @@ from typing import Final, Generic, TypeVar
 
 from redis import exceptions
 
-from heykit._feeds import Source
+from heykit._feeds import Invalidated, Source
 from heykit.errors import HeykitError
 from heykit.resources._redis_errors import connecting_failed, lost, refused
 from heykit.resources._redis_link import PING, Link, Target
 from heykit.resources._redis_wire import name_of, packed
-from heykit.resources.protocol import Command, Invalidated, Message
+from heykit.resources.protocol import Command, Message
 
 T = TypeVar("T")
 

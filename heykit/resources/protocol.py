@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
-from heykit._feeds import Lost, Resumed
+from heykit._feeds import Invalidated, Lost, Resumed
 from heykit.health import Health
 
 T = TypeVar("T")
@@ -26,13 +26,6 @@ class Message:
     channel: str
     data: bytes
     pattern: str | None = None
-
-
-@dataclass(frozen=True)
-class Invalidated:
-    """Keys that have changed, expired or gone; None where that may be any."""
-
-    keys: tuple[bytes, ...] | None
 
 
 class Redis(Protocol):

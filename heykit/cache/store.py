@@ -1,0 +1,166 @@
+"""Values in this process's memory, each gone exactly when its time is over, with no task in the background."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from heykit.cache.counts import Counts
+from heykit.cache.entry import Entry, Note
+from heykit.cache.expiries import Expiries
+from heykit.cache.policy import Policy, Strategy, policy
+from heykit.cache.protocol import CacheStats
+from heykit.cache.tokens import Token
+
+V = TypeVar("V")
+
+
+def checked_ttl(ttl: float, name: str = "ttl") -> float:
+    """Give back a time to live in seconds; one that is not above 0 (NaN is not) is a ValueError."""
+    if not ttl > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, not {ttl!r}; leave it out for the default")
+    return ttl
+
+
+@dataclass(frozen=True)
+class Rules(Generic[V]):
+    """How much a store keeps, for how long, and what goes first. Raises ValueError for what makes no sense."""
+
+    max_size: int
+    default_ttl: float | None = None
+    strategy: Strategy = "s3fifo"
+    weigh: Callable[[V], int] | None = None
+    jitter: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    entropy: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        if not self.max_size >= 1:  # nor NaN
+            raise ValueError(f"max_size must be 1 or more, not {self.max_size!r}")
+        if self.default_ttl is not None:
+            checked_ttl(self.default_ttl, "default_ttl")
+        if not 0 <= self.jitter < 1:
+            raise ValueError(f"jitter must be 0 or more and below 1, the share of a time to live, not {self.jitter!r}")
+        policy(self.strategy, 1, Expiries[V]())
+
+    def lifetime(self, ttl: float | None) -> float:
+        """Give the seconds a value lives: its own time or the default."""
+        seconds = (math.inf if self.default_ttl is None else self.default_ttl) if ttl is None else checked_ttl(ttl)
+        return seconds * (1 - self.jitter * self.entropy()) if self.jitter else seconds
+
+
+class Store(Generic[V]):
+    """Entries up to a size. It awaits nothing, so whatever it does is done at once."""
+
+    __slots__ = (
+        "_add", "_evict", "_expiries", "_most", "_notes", "_policy", "_rules", "_weigh", "clock", "counts", "entries", "used",
+        "weight",
+    )  # fmt: skip
+
+    def __init__(self, rules: Rules[V], counts: Counts) -> None:
+        self._rules = rules
+        self._most = rules.max_size
+        self._weigh = rules.weigh
+        self.clock = rules.clock
+        self.counts = counts
+        self.clear()
+
+    def clear(self) -> None:
+        self.weight = 0
+        self._expiries: Expiries[V] = Expiries()
+        self._policy: Policy[V] = policy(self._rules.strategy, self._rules.max_size, self._expiries)
+        self._add = self._policy.add
+        self._evict = self._policy.evict
+        self.entries = self._policy.entries
+        self.used = self._policy.used
+        self._notes = self._weigh is not None or self.used is not None
+
+    def find(self, key: str) -> Entry[V] | None:
+        """Give the entry of a key, which counts as a use; what has expired or hangs on what was dropped goes."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        if entry.expires != math.inf and entry.expires <= self.clock():
+            self._expire(entry)
+            return None
+        if entry.note is not None and any(tag.dropped for tag in entry.note.tags):
+            self._remove(entry)
+            return None
+        entry.uses += 1
+        if self.used is not None:
+            self.used(key)
+        return entry
+
+    def put(
+        self, key: str, value: V, lifetime: float, tags: tuple[Token, ...] = (), *, is_mutable: bool = False
+    ) -> None:
+        """Keep a value in the place of what the key had; one that is larger than the whole store is not kept."""
+        weight = 1 if self._weigh is None else _checked_weight(self._weigh(value))
+        note = Note(weight, tags, is_mutable=is_mutable) if self._notes or tags or is_mutable else None
+        now = self.clock()
+        entry = self.entries.get(key)
+        if entry is not None and self._has_replaced(entry, value, now, lifetime, note):
+            return
+        room = self._most - weight
+        if room < 0:
+            return
+        while self.weight > room:
+            if self._expiries.soonest <= now and (expired := self._expiries.pop(until=now)) is not None:
+                self._expire(expired)
+            else:
+                gone = self._evict().note
+                self.weight -= 1 if gone is None else gone.weight
+                self.counts.evictions += 1
+        self.weight += weight
+        entry = Entry(key, value, now + lifetime, note)
+        self._add(entry)
+        if lifetime != math.inf:
+            self._expiries.add(entry)
+
+    def drop(self, key: str) -> bool:
+        """Take a value out; tell whether there was one that had not expired."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return False
+        if entry.expires <= self.clock():
+            self._expire(entry)
+            return False
+        self._remove(entry)
+        return entry.note is None or not any(tag.dropped for tag in entry.note.tags)
+
+    def stats(self) -> CacheStats:
+        return self.counts.stats(len(self.entries), self.weight)
+
+    def _has_replaced(self, entry: Entry[V], value: V, now: float, lifetime: float, note: Note | None) -> bool:
+        """Give an entry that lives another value in its place, or take it out."""
+        if entry.expires <= now:
+            self._expire(entry)
+            return False
+        if entry.weight != (1 if note is None else note.weight):
+            self._remove(entry)
+            return False
+        entry.value = value
+        entry.note = note
+        if now + lifetime != entry.expires:
+            self._expiries.change(entry, now + lifetime)
+        if self.used is not None:
+            self.used(entry.key)
+        return True
+
+    def _expire(self, entry: Entry[V]) -> None:
+        self._remove(entry)
+        self.counts.expiries += 1
+
+    def _remove(self, entry: Entry[V]) -> None:
+        self._policy.remove(entry)
+        self.weight -= entry.weight
+
+
+def _checked_weight(weight: int) -> int:
+    if not weight >= 0:
+        raise ValueError(f"weigh must give 0 or more, not {weight!r}")
+    return weight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from heykit.cache import CacheStats, Strategy
@@ -23,76 +24,107 @@ class Kept:
     value: object
     expires: float
     came: int
-    set: int
     used: int
+    uses: int
+    weight: int
 
 
 class Queues:
-    """S3-FIFO over keys alone, as its paper tells it: lists in the order of coming, ghosts in halves."""
+    """S3-FIFO over keys alone: lists in the order of coming, and one place for each ghost."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.small: list[str] = []
         self.main: list[str] = []
         self.uses: dict[str, int] = {}
+        self.weight: dict[str, int] = {}
         self.target = max(1.0, size * 0.05)
-        self.ghosts: dict[str, list[set[str]]] = {"small": [set(), set()], "main": [set(), set()]}
+        self.ghosts: dict[int, tuple[str, str]] = {}
+        self.seen = 0
+        self.is_filling = True
+        self.regret = self.forgets = 0.0
 
-    def come(self, key: str) -> None:
-        step = max(1.0, self.size * 0.01)
-        if self.seen("small", key):
-            self.target = min(max(1.0, self.size * 0.3), self.target + step)
-            self.main.append(key)
+    def come(self, key: str, weight: int) -> None:
+        self.uses[key], self.weight[key] = 0, weight
+        least, most, step = max(1.0, self.size * 0.03), max(1.0, self.size * 0.2), max(1.0, self.size * 0.01)
+        found, origin = self.ghosts.get(self.place(key), ("", ""))
+        if found == key:
+            del self.ghosts[self.place(key)]
+            if origin == "small":
+                self.target = min(most, self.target + step)
+            else:
+                self.target = max(least, self.target - step)
+                self.regret = min(1.0, self.regret + 1 - self.forgets)
+                self.uses[key] = 3
+            if self.regret < 0.7 or not self.weighs(self.main):
+                self.main.append(key)
+                return
+            self.target = max(least, self.target - step)
             self.uses[key] = 0
-        elif self.seen("main", key):
-            self.target = max(1.0, self.size * 0.03, self.target - step)
-            self.main.append(key)
-            self.uses[key] = 3
-        else:
-            self.small.append(key)
-            self.uses[key] = 0
+            first = self.main.pop(0)
+            self.main.append(first)
+            was_used = self.uses[first] > 0
+            if was_used:
+                self.uses[first] = min(7, self.uses[first]) - 1
+            self.regret = 1 - (1 - self.regret) * self.forgets if was_used else self.regret * self.forgets
+        if self.is_filling and self.weighs(self.small) >= self.target:
+            first = self.small.pop(0)
+            self.uses[first] = 0
+            self.main.append(first)
+        self.small.append(key)
 
     def use(self, key: str) -> None:
-        self.uses[key] = min(15, self.uses[key] + 1)
+        self.uses[key] += 1
 
     def leave(self, key: str) -> None:
         (self.small if key in self.small else self.main).remove(key)
 
     def first(self) -> str:
+        self.is_filling = False
         while True:
-            if len(self.small) >= self.target or not self.main:
+            if self.weighs(self.small) >= self.target or not self.weighs(self.main):
                 key = self.small.pop(0)
                 if not self.uses[key]:
-                    self.haunt("small", key, max(1, int(self.size * 0.4)))
-                    return key
+                    return self.haunt(key, "small")
                 self.uses[key] = 0
             else:
                 key = self.main.pop(0)
                 if not self.uses[key]:
-                    self.haunt("main", key, max(1, int(self.size * 0.5)))
-                    return key
-                self.uses[key] -= 1
+                    self.regret *= self.forgets
+                    return self.haunt(key, "main")
+                self.uses[key] = min(7, self.uses[key]) - 1
             self.main.append(key)
 
-    def seen(self, queue: str, key: str) -> bool:
-        found = any(key in half for half in self.ghosts[queue])
-        for half in self.ghosts[queue]:
-            half.discard(key)
-        return found
+    def haunt(self, key: str, origin: str) -> str:
+        left = len(self.small) + len(self.main)
+        if left >= self.seen:
+            self.seen = 2 * (left + 1) if self.seen else left + 1
+            self.forgets = 1 - 1 / max(8.0, 0.5 * (left + 1))
+            self.ghosts = {}
+        self.ghosts[self.place(key)] = (key, origin)
+        return key
 
-    def haunt(self, queue: str, key: str, size: int) -> None:
-        now, _ = self.ghosts[queue]
-        now.add(key)
-        if len(now) >= size:
-            self.ghosts[queue] = [set(), now]
+    def place(self, key: str) -> int:
+        return hash(key) % (int(1.2 * max(1, self.seen)) + 1)
+
+    def weighs(self, queue: list[str]) -> int:
+        return sum(self.weight[key] for key in queue)
 
 
 class Model:
-    def __init__(self, strategy: Strategy, max_size: int, default_ttl: float | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        max_size: int,
+        default_ttl: float | None,
+        clock: Clock,
+        weigh: Callable[[object], int] = lambda _: 1,
+    ) -> None:
         self.strategy = strategy
         self.max_size = max_size
         self.default_ttl = default_ttl
         self.clock = clock
+        self.weigh = weigh
         self.kept: dict[str, Kept] = {}
         self.queues = Queues(max_size)
         self.steps = 0
@@ -105,6 +137,7 @@ class Model:
             return default
         self.hits += 1
         self.kept[key].used = self.steps
+        self.kept[key].uses += 1
         self.queues.use(key)
         return self.kept[key].value
 
@@ -112,12 +145,19 @@ class Model:
         self.steps += 1
         lasts = math.inf if self.default_ttl is None else self.default_ttl
         expires = self.clock.now + (lasts if ttl is None else ttl)
-        came = self.kept[key].came if self.live(key) else self.steps
-        if key not in self.kept:
-            if len(self.kept) >= self.max_size:
-                self.make_room()
-            self.queues.come(key)
-        self.kept[key] = Kept(value, expires, came, self.steps, self.steps)
+        weight = self.weigh(value)
+        if self.live(key):
+            if self.kept[key].weight == weight:
+                old = self.kept[key]
+                self.kept[key] = Kept(value, expires, old.came, self.steps, old.uses, weight)
+                return
+            self.drop(key)
+        if weight > self.max_size:
+            return
+        while sum(kept.weight for kept in self.kept.values()) + weight > self.max_size:
+            self.make_room()
+        self.queues.come(key, weight)
+        self.kept[key] = Kept(value, expires, self.steps, self.steps, 0, weight)
 
     def delete(self, key: str) -> bool:
         live = self.live(key)
@@ -142,23 +182,28 @@ class Model:
             self.expiries += 1
             return
         oldest = min(self.kept, key=lambda key: self.kept[key].came)
-        least_used = min(self.kept, key=lambda key: self.kept[key].used)
+        last_used = min(self.kept, key=lambda key: self.kept[key].used)
+        least_used = min(self.kept, key=lambda key: (self.kept[key].uses, self.kept[key].came))
         if self.strategy == "s3fifo":
             del self.kept[self.queues.first()]
         else:
-            self.drop({"lru": least_used, "fifo": oldest, "ttl": soonest}[self.strategy])
+            self.drop({"lru": last_used, "lfu": least_used, "fifo": oldest, "ttl": soonest}[self.strategy])
         self.evictions += 1
 
     def drop(self, key: str) -> None:
         del self.kept[key]
         self.queues.leave(key)
 
-    def soonness(self, key: str) -> tuple[float, int]:
-        return self.kept[key].expires, self.kept[key].set
+    def soonness(self, key: str) -> tuple[float, int, str]:
+        kept = self.kept[key]
+        return kept.expires, kept.came if kept.expires == math.inf else 0, key
 
     def next_expiry(self) -> float:
         later = [kept.expires for kept in self.kept.values() if self.clock.now < kept.expires < math.inf]
         return min(later, default=self.clock.now)
 
     def stats(self) -> CacheStats:
-        return CacheStats(self.hits, self.misses, len(self.kept), self.evictions, self.expiries)
+        weight = sum(kept.weight for kept in self.kept.values())
+        return CacheStats(
+            self.hits, self.misses, len(self.kept), evictions=self.evictions, expiries=self.expiries, weight=weight
+        )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from copy import deepcopy
 from functools import partial, update_wrapper
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar, overload
 
 from heykit.cache.flights import Flights
 from heykit.cache.foreign import Foreign
@@ -24,6 +24,28 @@ V = TypeVar("V")
 _log = logging.getLogger(__name__)
 
 
+@overload
+def cached(
+    cache: Cache[V],
+    *,
+    ttl: float | None = None,
+    key: Callable[P, str] | None = None,
+    tags: Iterable[str] = (),
+    stale: float = 0.0,
+    early: float = 0.0,
+    copy: Callable[[V], V] = deepcopy,
+) -> Callable[[Callable[P, Awaitable[V]]], Cached[P, V]]: ...
+@overload
+def cached(
+    cache: Cache[V],
+    *,
+    ttl: float | None = None,
+    key: Callable[P, str] | None = None,
+    tags: Callable[P, Iterable[str]],
+    stale: float = 0.0,
+    early: float = 0.0,
+    copy: Callable[[V], V] = deepcopy,
+) -> Callable[[Callable[P, Awaitable[V]]], Cached[P, V]]: ...
 def cached(
     cache: Cache[V],
     *,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from types import GenericAlias
+from typing import Final, Generic, TypeVar, cast
 
 from heykit.cache.protocol import Codec
 
@@ -23,20 +24,19 @@ def json_codec(kind: type[V], *, compress_above: int | None = None, max_size: in
     those that would take more than `max_size` bytes, raise ValueError, both ways.
     """
     from pydantic import ConfigDict, TypeAdapter
-    from pydantic.errors import PydanticUserError
 
+    # In a tuple of one: a dataclass by itself takes no configuration but its own, and inside of something inherits it.
     exact = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
-    try:
-        adapter: TypeAdapter[V] = TypeAdapter(kind, config=exact)
-    except PydanticUserError as error:
-        if error.code != "type-adapter-config-unused":
-            raise
-        adapter = TypeAdapter(kind)  # it has its own configuration
+    one = cast("type[tuple[V]]", GenericAlias(tuple, (kind,)))
+    adapter: TypeAdapter[tuple[V]] = TypeAdapter(one, config=exact)
 
-    def decode(data: bytes) -> V:
-        return adapter.validate_json(data, strict=True)
+    def write(value: V) -> bytes:
+        return adapter.dump_json((value,), warnings="error")
 
-    return _Packed(adapter.dump_json, decode, compress_above, max_size)
+    def read(data: bytes) -> V:
+        return adapter.validate_json(data, strict=True)[0]
+
+    return _Packed(write, read, compress_above, max_size)
 
 
 def bytes_codec(*, compress_above: int | None = None, max_size: int = 16 * _MEBIBYTE) -> Codec[bytes]:

@@ -223,7 +223,7 @@ class Reach:
         unknown = self._entropy(STAMP).hex().encode() if self._run else b"unknown"
         self._run = run or unknown
         keys = [self._layout.generation]
-        await self._asked("EVAL", scripts.ADOPT, 1, *keys, self.new_generation(), self._run)
+        await self._asked("EVAL", scripts.ADOPT, 1, *keys, self.new_stamp(), self._run)
 
     async def _settle(self) -> None:
         try:

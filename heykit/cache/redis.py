@@ -123,6 +123,7 @@ class RedisCache(Generic[V]):
         wanted = [*dict.fromkeys(keys)]
         found = await self.remote.look_many(wanted)
         self.counts.hits += len(found)
+        self.counts.l2_hits += len(found)
         self.counts.misses += len(wanted) - len(found)
         return {key: looked.value for key, looked in found.items()}
 

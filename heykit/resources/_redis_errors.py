@@ -9,7 +9,7 @@ from typing import Final
 
 from redis import exceptions
 
-from heykit.errors import HeykitError, RedisError, TimedOut, Unavailable
+from heykit.errors import HeykitError, Overloaded, RedisError, TimedOut, Unavailable
 
 # The first word of an error is its kind. None of these commands has had an effect.
 _FOR_NOW: Final[Mapping[str, str]] = MappingProxyType(
@@ -52,7 +52,8 @@ def refused(error: exceptions.ResponseError, name: str, server: str) -> HeykitEr
     is_script = _SCRIPTS.fullmatch(name) is not None
     if kind in _FOR_NOW:
         # A script may say the same of its own accord, after it has changed something.
-        return Unavailable(f"{server} {_FOR_NOW[kind]}", had_no_effect=not is_script)
+        kind_of_error = Overloaded if kind == "OOM" else Unavailable  # which it is not: it reads and deletes as ever
+        return kind_of_error(f"{server} {_FOR_NOW[kind]}", had_no_effect=not is_script)
     if kind == "NOPERM":
         return RedisError(f"the user of the URL may not run {name} there: see to its permissions (ACL)")
     if is_script:

@@ -149,11 +149,13 @@ class Remote(Generic[V]):
         try:
             found = await self._reach.run(scripts.CLAIM, [lock, value, *stamps], claim, int(LOCK * 1000), *new)
         except NotReached:
+            self._give_up(key, ticket)  # it may have been claimed, and only the answer was lost
             return True
         match found:
             case [int(taken), data, int(left), *held]:
                 if taken:
-                    ticket.claim, ticket.stamps = claim, _stamps(held)
+                    ticket.stamps = _stamps(held)
+                    ticket.claim = claim + ticket.stamps[0]
                 return self._understood(data, left, held) or bool(taken)
         return True
 
@@ -163,7 +165,7 @@ class Remote(Generic[V]):
             if not await self._reach.run(scripts.RENEW, [self._layout.lock(key)], ticket.claim, int(LOCK * 1000)):
                 ticket.drop()
         except NotReached:
-            ticket.claim = b""
+            self._give_up(key, ticket)
 
     async def release(self, key: str, ticket: Ticket) -> None:
         claim, ticket.claim = ticket.claim, b""
@@ -171,7 +173,7 @@ class Remote(Generic[V]):
             try:
                 await self._reach.run(scripts.RELEASE, [self._layout.lock(key)], claim)
             except NotReached:
-                return  # it ends by itself
+                self._give_up(key, ticket)
 
     async def keep(self, key: str, tags: Sequence[str], value: V, ticket: Ticket, lifetime: float) -> bool:
         """Keep what was loaded where the claim is still ours; tell whether it is kept. Raises what the codec raises."""
@@ -182,7 +184,13 @@ class Remote(Generic[V]):
         try:
             return bool(await self._reach.run(scripts.KEEP, keys, ticket.claim, data, _milliseconds(lifetime)))
         except NotReached:
+            self._give_up(key, ticket)
             return False
+
+    def _give_up(self, key: str, ticket: Ticket) -> None:
+        """Let nobody wait for a claim that cannot be ended now."""
+        ticket.claim = b""
+        self._reach.owe([self._layout.lock(key)])
 
     def _stamp_keys(self, tags: Sequence[str]) -> list[bytes]:
         return [self._layout.generation, *map(self._layout.tag, tags)]

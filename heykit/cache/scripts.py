@@ -44,9 +44,9 @@ return 1
 
 # KEYS: lock, value, generation, tags...   ARGV: claim, milliseconds, new stamps...
 #   -> 1 where the claim is ours, the value, milliseconds it has left, the stamps, which are made where there are none
+# A claim ends with its generation: whoever made it under an older one may not keep what it loads.
 CLAIM: Final = """
-local taken = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
-local found = {taken and 1 or 0, redis.call('GET', KEYS[2]), redis.call('PTTL', KEYS[2])}
+local stamps = {}
 for at = 3, #KEYS do
   local stamp = redis.call('GET', KEYS[at])
   if not stamp then
@@ -57,9 +57,16 @@ for at = 3, #KEYS do
       redis.call('SET', KEYS[at], stamp, 'PX', 86400000)
     end
   end
-  found[#found + 1] = stamp
+  stamps[#stamps + 1] = stamp
 end
-return found
+local generation = string.sub(stamps[1], 1, 8)
+local held = redis.call('GET', KEYS[1])
+local taken = 0
+if not held or string.sub(held, 9) ~= generation then
+  redis.call('SET', KEYS[1], ARGV[1] .. generation, 'PX', ARGV[2])
+  taken = 1
+end
+return {taken, redis.call('GET', KEYS[2]), redis.call('PTTL', KEYS[2]), unpack(stamps)}
 """
 
 # KEYS: lock, value, tags...   ARGV: claim, data, milliseconds or 0   -> 1 where it is kept

@@ -192,7 +192,8 @@ async def test_when_whoever_loads_is_gone_another_takes_over(redis: Redis, cache
     source = Source()
     _, two = shared(caches, source)
     key = b"a:#lock:tests.cache.test_shared_loads.Source.read(7)"
-    await redis.execute("SET", key, "somebody who was killed", "PX", 150)
+    generation = cast("bytes", await redis.execute("GET", "a:#generation"))[:8]
+    await redis.execute("SET", key, b"a victim" + generation, "PX", 150)
     caller = asyncio.create_task(two(7))
     await asyncio.sleep(0.05)
     assert source.held == []
@@ -201,6 +202,20 @@ async def test_when_whoever_loads_is_gone_another_takes_over(redis: Redis, cache
 
     assert await caller == 1
     assert await redis.execute("EXISTS", key) == 0
+
+
+async def test_a_claim_from_before_the_generation_changed_keeps_nobody_waiting(redis: Redis, caches: Pair) -> None:
+    source = Source()
+    one, two = shared(caches, source)
+    before = asyncio.create_task(one(7))
+    await source.begun(1)
+    await redis.execute("SET", "a:#generation", "another!and a run")
+    after = asyncio.create_task(two(7))
+    await source.begun(2)
+    source.let_go()
+
+    assert [await before, await after] == [1, 1]
+    assert await redis.execute("EXISTS", "a:#lock:tests.cache.test_shared_loads.Source.read(7)") == 0
 
 
 async def test_the_one_who_asked_first_may_leave(caches: Pair) -> None:

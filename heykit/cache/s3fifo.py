@@ -15,7 +15,7 @@ from collections import deque
 from typing import Final, Generic, TypeVar
 
 from heykit.cache.entry import GONE, Entry
-from heykit.cache.ghosts import MAIN, SMALL, Ghosts, Origin
+from heykit.cache.ghosts import MAIN, NONE, SMALL, mark, origin_of, table
 
 V = TypeVar("V")
 
@@ -32,7 +32,7 @@ class S3Fifo(Generic[V]):
     """Entries in two queues; what is taken out by hand leaves its place in the queue until that is reached."""
 
     __slots__ = (
-        "_forgets", "_ghosts", "_is_filling", "_least", "_main", "_main_weight", "_most", "_regret", "_seen", "_small",
+        "_forgets", "_ghosts", "_is_filling", "_least", "_main", "_main_weight", "_most", "_places", "_regret", "_seen", "_small",
         "_small_weight", "_step", "_target", "entries", "used",
     )  # fmt: skip
 
@@ -44,7 +44,8 @@ class S3Fifo(Generic[V]):
         self._main: deque[Entry[V]] = deque()
         self._small_weight = self._main_weight = 0
         self._seen = 0
-        self._ghosts = Ghosts(1)
+        self._ghosts = table(0)
+        self._places = 1
         self._regret = 0.0
         self._forgets = 0.0
         self._target = max(1.0, max_size * _SMALL_AT_FIRST)
@@ -54,8 +55,9 @@ class S3Fifo(Generic[V]):
     def add(self, entry: Entry[V]) -> None:
         key = entry.key
         self.entries[key] = entry
-        came_from = self._ghosts.take(key)
-        if came_from and self._is_let_in(entry, came_from):
+        hashed = hash(key)
+        found = self._ghosts[hashed % self._places]
+        if found and self._is_let_in(entry, found, hashed):
             self._enter_main(entry)
             return
         if self._is_filling and self._small_weight >= self._target:
@@ -83,9 +85,12 @@ class S3Fifo(Generic[V]):
                     continue
                 self._small_weight -= 1 if entry.note is None else entry.note.weight
                 if entry.uses:
-                    self._promote(entry)
+                    entry.uses = 0
+                    entry.queue = MAIN
+                    main.append(entry)
+                    self._main_weight += 1 if entry.note is None else entry.note.weight
                     continue
-                origin: Origin = SMALL
+                origin = SMALL
             else:
                 entry = main.popleft()
                 if not entry.queue:
@@ -102,11 +107,16 @@ class S3Fifo(Generic[V]):
             entry.queue = GONE
             if len(self.entries) >= self._seen:
                 self._look_at_size(len(self.entries) + 1)
-            self._ghosts.add(key, origin)
+            hashed = hash(key)
+            self._ghosts[hashed % self._places] = mark(hashed, origin)
             return entry
 
-    def _is_let_in(self, entry: Entry[V], came_from: Origin) -> bool:
-        """Tell whether one that comes back enters the main queue, and learn from its coming back."""
+    def _is_let_in(self, entry: Entry[V], found: int, hashed: int) -> bool:
+        """Tell whether one enters the main queue because it comes back, and learn from its coming back."""
+        came_from = origin_of(found, hashed)
+        if came_from == NONE:
+            return False
+        self._ghosts[hashed % self._places] = 0
         if came_from == SMALL:
             self._target = min(self._most, self._target + self._step)
         else:
@@ -124,16 +134,13 @@ class S3Fifo(Generic[V]):
         while (first := self._small.popleft()).queue == GONE:
             continue
         self._small_weight -= first.weight
-        self._promote(first)
+        first.uses = 0
+        self._enter_main(first)
 
     def _enter_main(self, entry: Entry[V]) -> None:
         entry.queue = MAIN
         self._main.append(entry)
         self._main_weight += entry.weight
-
-    def _promote(self, entry: Entry[V]) -> None:
-        entry.uses = 0
-        self._enter_main(entry)
 
     def _hold_on(self) -> None:
         """Let nobody in; see by the next in turn whether those that stay are used."""
@@ -150,7 +157,8 @@ class S3Fifo(Generic[V]):
     def _look_at_size(self, entries: int) -> None:
         """Set what goes by the number of entries, which only those tell that have gone in while there was room."""
         self._seen = 2 * entries if self._seen else entries
-        self._ghosts = Ghosts(self._seen)
+        self._ghosts = table(self._seen)
+        self._places = len(self._ghosts)
         self._forgets = 1 - 1 / max(8.0, _MEMORY * entries)
 
     def _tidy(self) -> None:

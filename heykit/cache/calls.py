@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from copy import deepcopy
@@ -85,13 +86,13 @@ def cached(
     """
     if ttl is not None:
         checked_ttl(ttl)
-    if not stale >= 0 or not early >= 0 or (ttl is not None and early >= ttl):
-        raise ValueError("stale and early are 0 seconds or more, and early is less than ttl")
     if isinstance(tags, str):
         raise TypeError(f"tags are several: write ({tags!r},)")
     fixed = None if callable(tags) else tuple(tags)
     tags_of = tags if callable(tags) else _always(fixed or ())
     store: Loading[V] = cache if isinstance(cache, Loading) else Foreign(cache)
+    if not 0 <= stale < math.inf or not 0 <= early < (store.default_lifetime if ttl is None else ttl):
+        raise ValueError("stale and early are 0 seconds or more, and early is less than ttl")
     if isinstance(store, Foreign) and (stale or early or fixed != ()):
         raise TypeError(f"{type(cache).__name__} knows neither tags nor how old its values are: use a cache of heykit's")
 
@@ -122,11 +123,12 @@ class _Times:
 
 
 class _Loaded(Generic[V]):
-    __slots__ = ("is_mutable", "value")
+    __slots__ = ("is_mutable", "value", "was_there")
 
-    def __init__(self, value: V, *, is_mutable: bool) -> None:
+    def __init__(self, value: V, *, is_mutable: bool, was_there: bool) -> None:
         self.value = value
         self.is_mutable = is_mutable
+        self.was_there = was_there
 
 
 class _Cached(Generic[P, V]):
@@ -147,32 +149,36 @@ class _Cached(Generic[P, V]):
         self._copy = copy
         self._name = getattr(load, "__qualname__", repr(load))
         self._flights: Flights[_Loaded[V]] = Flights(self._name)
-        update_wrapper(self, load)
+        update_wrapper(self, load, updated=())  # what a callable object holds would be taken for what this one does
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> V:
         key = self._key(*args, **kwargs)
         tags = tuple(self._tags(*args, **kwargs))
-        flight = self._flights.under_way(key)
-        found = await self._find(key, tags, None if flight is None else flight.ticket)
-        if found is not None:
-            if found.left <= self._times.fresh_above and self._times.fresh_above:
-                self._refresh(key, tags, partial(self._function, *args, **kwargs))
-            return self._own(found.value) if found.is_mutable else found.value
-        flight = self._flights.under_way(key)
-        if flight is None:
-            load = partial(self._load, key, tags, partial(self._function, *args, **kwargs))
-            flight = self._flights.start(key, self._store.ticket(key, tags), load)
-        else:
-            self._store.counts.coalesced += 1
-        loaded = await self._flights.arrival(flight)
-        return self._own(loaded.value) if loaded.is_mutable else loaded.value
+        while True:
+            flight = self._flights.under_way(key)
+            found = await self._find(key, tags, None if flight is None else flight.ticket)
+            if found is not None:
+                if found.left <= self._times.fresh_above and self._times.fresh_above:
+                    self._refresh(key, tags, partial(self._function, *args, **kwargs))
+                return self._own(found.value) if found.is_mutable else found.value
+            flight = self._flights.under_way(key)
+            is_leader = flight is None
+            if flight is None:
+                load = partial(self._load, key, tags, partial(self._function, *args, **kwargs), 0.0)
+                flight = self._flights.start(key, self._store.ticket(key, tags), load)
+            else:
+                self._store.counts.coalesced += 1
+            loaded = await self._flights.arrival(flight)
+            # What was there when the first one asked may have been dropped before this one did.
+            if is_leader or not loaded.was_there:
+                return self._own(loaded.value) if loaded.is_mutable else loaded.value
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
         await self._store.drop(self._key(*args, **kwargs))
 
     def _refresh(self, key: str, tags: tuple[str, ...], call: Callable[[], Awaitable[V]]) -> None:
         if self._flights.under_way(key) is None:
-            load = partial(self._load, key, tags, call, refresh=True)
+            load = partial(self._load, key, tags, call, self._times.fresh_above)
             self._flights.start(key, self._store.ticket(key, tags), load)
 
     async def _load(
@@ -180,13 +186,12 @@ class _Cached(Generic[P, V]):
         key: str,
         tags: tuple[str, ...],
         call: Callable[[], Awaitable[V]],
+        least: float,
         ticket: Ticket,
-        *,
-        refresh: bool = False,
     ) -> _Loaded[V]:
-        found = await self._claim(key, tags, ticket, refresh=refresh)
+        found = await self._claim(key, tags, ticket, least)
         if found is not None:
-            return _Loaded(found.value, is_mutable=found.is_mutable)
+            return _Loaded(found.value, is_mutable=found.is_mutable, was_there=True)
         try:
             began = time.perf_counter()
             value = await call()
@@ -195,7 +200,7 @@ class _Cached(Generic[P, V]):
             await self._keep(key, tags, value, ticket)
         finally:
             await self._store.release(key, ticket)
-        return _Loaded(value, is_mutable=not is_frozen(value))
+        return _Loaded(value, is_mutable=not is_frozen(value), was_there=False)
 
     async def _find(self, key: str, tags: tuple[str, ...], ticket: Ticket | None) -> Found[V] | None:
         try:
@@ -204,9 +209,9 @@ class _Cached(Generic[P, V]):
             self._tell("read; it is loaded instead")
             return None
 
-    async def _claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, *, refresh: bool) -> Found[V] | None:
+    async def _claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, least: float) -> Found[V] | None:
         try:
-            return await self._store.claim(key, tags, ticket, refresh=refresh)
+            return await self._store.claim(key, tags, ticket, least=least)
         except Exception:  # noqa: BLE001 - the same
             self._tell("read; it is loaded instead")
             return None

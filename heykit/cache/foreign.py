@@ -24,6 +24,8 @@ class _Missing(Enum):
 class Foreign(Generic[V]):
     """Without tags, and without the time a value has left."""
 
+    default_lifetime = math.inf
+
     def __init__(self, cache: Cache[V]) -> None:
         self.counts = Counts()
         self._cache = cache
@@ -37,7 +39,7 @@ class Foreign(Generic[V]):
         found = await self._cache.get(key, _Missing.MISSING)
         return None if found is _Missing.MISSING else Found(found, math.inf, is_mutable=not is_frozen(found))
 
-    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, refresh: bool) -> Found[V] | None:
+    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, least: float) -> Found[V] | None:
         # A load may have ended while this caller looked and saw nothing yet.
         return await self.find(key, tags, ticket)
 

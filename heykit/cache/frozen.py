@@ -19,6 +19,9 @@ _PLAIN = frozenset(
 )  # fmt: skip
 
 
+_UNSET = object()
+
+
 def is_frozen(value: object) -> bool:
     """Tell whether a value and all it holds can certainly not be changed; what is not known is taken to be."""
     kind = type(value)
@@ -27,7 +30,7 @@ def is_frozen(value: object) -> bool:
     if kind is tuple or kind is frozenset:
         return all(map(is_frozen, value))  # type: ignore[call-overload]
     if is_dataclass(value) and getattr(vars(kind).get("__dataclass_params__"), "frozen", False):
-        return all(is_frozen(getattr(value, field.name)) for field in fields(value))
+        return all(is_frozen(getattr(value, field.name, _UNSET)) for field in fields(value))
     return False
 
 

@@ -58,7 +58,7 @@ def hybrid_cache(
     default_ttl: float | None = None,
     strategy: Strategy = "s3fifo",
     weigh: Callable[[V], int] | None = None,
-    timeout: float = 0.5,
+    timeout: float = 0.8,
     clock: Callable[[], float] = time.monotonic,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> AbstractAsyncContextManager[Cache[V]]:
@@ -70,7 +70,7 @@ def hybrid_cache(
     Raises what `memory_cache` and `redis_cache` raise.
     """
     rules = Rules(max_size, None, strategy, weigh, 0.0, clock)
-    far = RedisCache(commands, codec, prefix, default_ttl, timeout, entropy)
+    far = RedisCache(commands, codec, prefix, default_ttl, timeout, entropy, is_watched=True)
     return _opened(_HybridCache(commands, far, rules))
 
 
@@ -91,6 +91,7 @@ class _HybridCache(Generic[V]):
         self._near = Store(rules, Counts())
         self._keys = Tokens()  # of what is being read; the far cache's are of what is being loaded
         self._tags = Tokens()
+        far.reach.on_loss = self._forget_all
         self._hears = False
         self._is_ready = asyncio.Event()
         self._l1_hits = 0
@@ -103,8 +104,8 @@ class _HybridCache(Generic[V]):
                     await self._is_ready.wait()
                 yield
         finally:
-            self._forget_all()
             self._hears = False
+            self._forget_all()
 
     @overload
     async def get(self, key: str, /) -> V | None: ...
@@ -187,6 +188,10 @@ class _HybridCache(Generic[V]):
 
     # -------------------------------------------------------------------------------- what `cached` asks of a cache
 
+    @property
+    def default_lifetime(self) -> float:
+        return self._far.default_lifetime
+
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
         return self._far.ticket(key, tags)
 
@@ -199,8 +204,8 @@ class _HybridCache(Generic[V]):
         looked = await self._looked(key, tags, ticket)
         return None if looked is None else Found(looked.value, looked.left)
 
-    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, refresh: bool) -> Found[V] | None:
-        return await self._far.claim(key, tags, ticket, refresh=refresh)
+    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, least: float) -> Found[V] | None:
+        return await self._far.claim(key, tags, ticket, least=least)
 
     async def keep(
         self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket, ttl: float | None, grace: float, /
@@ -240,7 +245,10 @@ class _HybridCache(Generic[V]):
         left = looked.left - (self._clock() - began)
         if self._hears and not token.dropped and is_short(key) and left > 0:
             is_mutable = not is_frozen(looked.value)
-            value = deepcopy(looked.value) if is_mutable else looked.value
+            try:
+                value = deepcopy(looked.value) if is_mutable else looked.value
+            except Exception:  # noqa: BLE001 - what cannot be copied is read in Redis each time
+                return
             self._near.put(key, value, left, tags, is_mutable=is_mutable)
 
     def _forget(self, key: str) -> None:
@@ -267,10 +275,13 @@ class _HybridCache(Generic[V]):
                         else:
                             for name in event.keys:
                                 self._change(self._far.layout.name(name))
+                self._lose("the feed of what changes is over")
             except HeykitError as error:
                 self._lose(str(error))
+            except Exception:
+                logger.exception("what changes in Redis is not heard, and nothing is kept in memory")
+                self._lose("the feed of what changes has failed")
             finally:
-                self._hears = False
                 self._is_ready.set()
             await anyio.sleep(_PAUSE)
 
@@ -280,18 +291,27 @@ class _HybridCache(Generic[V]):
         self._is_ready.set()
 
     def _lose(self, reason: str) -> None:
-        self._hears = False
-        self._forget_all()
-        self._far.reach.doubt(reason)
+        if self._hears:
+            self._hears = False
+            self._forget_all()
+            self._far.reach.doubt(reason)
 
     def _change(self, name: bytes) -> None:
         """Forget what has changed in Redis, whoever has changed it."""
         if name == GENERATION:
             self._forget_all()
         elif name.startswith(TAG):
-            self._tags.drop(name[len(TAG) :].decode(errors="surrogatepass"))
+            self._tags.drop(_text(name[len(TAG) :]))
         elif not name.startswith(b"#"):
-            self._forget(name.decode(errors="surrogatepass"))
+            self._forget(_text(name))
+
+
+def _text(name: bytes) -> str:
+    # What is no text is not of ours; it may be told of nevertheless.
+    try:
+        return name.decode(errors="surrogatepass")
+    except UnicodeDecodeError:
+        return ""
 
 
 def _is_mutable(entry: Entry[V]) -> bool:

@@ -63,7 +63,7 @@ def _short(name: str) -> bytes:
 
 def head(stamps: Sequence[bytes]) -> bytes:
     """Write what stands before a value."""
-    return _MAGIC + bytes([len(stamps)]) + b"".join(stamps)
+    return _MAGIC + len(stamps).to_bytes(2) + b"".join(stamps)
 
 
 def body(stamps: Sequence[bytes], data: bytes) -> bytes | None:

@@ -27,17 +27,21 @@ class Loading(Protocol[V]):
 
     @property
     def counts(self) -> Counts: ...
+    @property
+    def default_lifetime(self) -> float:
+        """The seconds a value lives for which no time is given."""
+
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
         """Give a load the right to keep what it will bring."""
 
     async def find(self, key: str, tags: tuple[str, ...], ticket: Ticket | None, /) -> Found[V] | None:
         """Look a value up; `ticket` is of a load under way, which is dropped where the look shows that it is outdated."""
 
-    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, refresh: bool) -> Found[V] | None:
+    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, least: float) -> Found[V] | None:
         """Wait until nobody else loads this key: give what was loaded meanwhile, or nothing where it is our turn.
 
-        Where a value that is still good is to be loaded afresh (`refresh`), it waits for nobody: it gives the value
-        where somebody else is at it already.
+        A value is good that has more than `least` seconds left. One that has less is given only where somebody else
+        loads the next already.
         """
 
     async def keep(

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Generic, TypeVar, overload
 
 from heykit.cache.counts import Counts
+from heykit.cache.entry import Entry
 from heykit.cache.figures import figures
 from heykit.cache.frozen import is_frozen
 from heykit.cache.loading import Found
@@ -82,11 +83,11 @@ async def _opened(cache: _MemoryCache[V]) -> AsyncGenerator[Cache[V]]:
 
 
 class _MemoryCache(Generic[V]):
-    __slots__ = ("_clock", "_closed", "_find", "_hits", "_keys", "_lasts", "_rules", "_store", "_tags", "counts")
+    __slots__ = ("_clock", "_closed", "_find", "_hits", "_keys", "_rules", "_store", "_tags", "counts", "default_lifetime")
 
     def __init__(self, rules: Rules[V]) -> None:
         self._rules = rules
-        self._lasts = math.inf if rules.default_ttl is None else rules.default_ttl
+        self.default_lifetime = math.inf if rules.default_ttl is None else rules.default_ttl
         self._clock = rules.clock
         self.counts = Counts()
         self._store = Store(rules, self.counts)
@@ -128,7 +129,7 @@ class _MemoryCache(Generic[V]):
         if self._closed or self._keys.held:
             self._check_open()
             self._keys.drop(key)  # what a load under way brings is older
-        self._store.put(key, value, self._rules.lifetime(ttl) if ttl is not None or self._rules.jitter else self._lasts)
+        self._store.put(key, value, self._rules.lifetime(ttl) if ttl is not None or self._rules.jitter else self.default_lifetime)
 
     async def delete(self, key: str, /) -> bool:
         self._check_open()
@@ -181,15 +182,12 @@ class _MemoryCache(Generic[V]):
             self.counts.misses += 1
             return None
         self.counts.hits += 1
-        left = entry.expires if entry.expires == math.inf else entry.expires - self._clock()
-        return Found(entry.value, left, is_mutable=entry.note is not None and entry.note.is_mutable)
+        return self._found(entry)
 
-    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, refresh: bool) -> Found[V] | None:
+    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, least: float) -> Found[V] | None:
         # Somebody may have set the value since the look that found none; this look counts as nothing.
-        entry = None if refresh else self._find(key)
-        if entry is None:
-            return None
-        return Found(entry.value, math.inf, is_mutable=entry.note is not None and entry.note.is_mutable)
+        entry = self._find(key)
+        return None if entry is None or self._left(entry) <= least else self._found(entry)
 
     async def keep(
         self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket, ttl: float | None, grace: float, /
@@ -212,6 +210,12 @@ class _MemoryCache(Generic[V]):
         self.counts.invalidations += len(tags)
         for tag in tags:
             self._tags.drop(tag)
+
+    def _left(self, entry: Entry[V]) -> float:
+        return _NEVER if entry.expires == _NEVER else entry.expires - self._clock()
+
+    def _found(self, entry: Entry[V]) -> Found[V]:
+        return Found(entry.value, self._left(entry), is_mutable=entry.note is not None and entry.note.is_mutable)
 
     def close(self) -> None:
         self._closed = True

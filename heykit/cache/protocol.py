@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar, overload
+from typing import ParamSpec, Protocol, TypeVar, overload, runtime_checkable
 
 from heykit._feeds import Invalidated, Lost, Resumed
 from heykit.health import Health
@@ -70,6 +70,7 @@ class Commands(Protocol):
     async def execute(self, *command: str | bytes | int | float) -> object: ...
 
 
+@runtime_checkable
 class TrackedCommands(Commands, Protocol):
     """What a hybrid cache needs of Redis: to be told of every key under a prefix that changes, and of being deaf."""
 

@@ -6,7 +6,7 @@ second. What Redis should have dropped meanwhile is remembered, and when it is b
 1. What is owed is dropped first, before this process reads anything there.
 2. If the server has been started anew (or another took its place), nothing written before is trusted by anybody: a
    deletion may be lost that somebody saw done, or was owed by a process that is no more.
-3. If it is the same server, what others owe it is waited for: a second, in which this process writes but does not read.
+3. What others owe it is waited for: a second, in which this process writes but does not read.
 """
 
 from __future__ import annotations
@@ -69,8 +69,11 @@ class Reach:
         self._entropy = entropy
         self._clock = clock
         self._owed: dict[bytes, int] = {}  # the how-manieth each is
-        self._debts = count()
-        self._owes_all = False
+        self._debts = count(1)
+        self._owes_all = 0  # the how-manieth, 0 for not
+        self._dropping = 0
+        self.on_loss: Callable[[], None] = _nothing
+        self.losses = 0
         self._wanted = asyncio.Event()
         self._has_failed = False
         self._lost_at = 0.0
@@ -88,8 +91,7 @@ class Reach:
             async with beside(self._look_after):
                 yield
         finally:
-            if self._owed or self._owes_all:
-                await finish(self._settle())
+            await finish(self._settle())
 
     @property
     def is_read(self) -> bool:
@@ -97,7 +99,7 @@ class Reach:
 
     def owes(self, *keys: bytes) -> bool:
         """Tell whether one of the keys is still to be dropped."""
-        return self._owes_all or any(key in self._owed for key in keys)
+        return bool(self._owes_all) or any(key in self._owed for key in keys)
 
     def new_stamp(self) -> bytes:
         return self._entropy(STAMP)
@@ -107,11 +109,7 @@ class Reach:
 
     def doubt(self, reason: str) -> None:
         """Look anew whether it is the same server, before anything more is read."""
-        if self.state != "away":
-            self._lost_at = self._clock()
-            self._has_failed = False
-            self.state, self.reason = "away", reason
-        self._wanted.set()
+        self._leave(reason)
 
     async def ask(self, *command: Argument) -> object:
         """Ask Redis. Raises NotReached where it does not answer, at once where it is known to be away."""
@@ -126,6 +124,7 @@ class Reach:
 
     async def drop(self, script: str, *keys: bytes) -> object:
         """Run a script that drops these keys. Where that fails they are owed, and it gives None."""
+        self._dropping += 1
         try:
             return await self.run(script, keys)
         except NotReached:
@@ -134,17 +133,22 @@ class Reach:
         except asyncio.CancelledError:
             self.owe(keys)
             raise
+        finally:
+            self._dropping -= 1
 
     async def drop_all(self) -> bool:
         """Drop all that was ever written; where that fails it is owed."""
+        self._dropping += 1
         try:
             await self.ask("DEL", self._layout.generation)
         except (NotReached, asyncio.CancelledError) as error:
-            self._owes_all = True
+            self._owes_all = next(self._debts)
             self._wanted.set()
             if not isinstance(error, NotReached):
                 raise
             return False
+        finally:
+            self._dropping -= 1
         return True
 
     def owe(self, keys: Iterable[bytes]) -> None:
@@ -152,7 +156,7 @@ class Reach:
         self._owed.update((key, next(self._debts)) for key in keys)
         if len(self._owed) > _MOST_OWED:
             self._owed.clear()
-            self._owes_all = True
+            self._owes_all = next(self._debts)
         self._wanted.set()
 
     async def _asked(self, *command: Argument) -> object:
@@ -167,12 +171,20 @@ class Reach:
             raise NotReached(str(error)) from None
 
     def _lose(self, error: Exception) -> None:
+        reason = str(error) or f"it did not answer within {self.timeout:g} s"
+        if self.state != "away":
+            logger.warning("a cache does without Redis until it is back: %s", reason)
+        self._leave(reason)
         self._has_failed = True
-        self.reason = str(error) or f"it did not answer within {self.timeout:g} s"
+
+    def _leave(self, reason: str) -> None:
+        self.reason = reason
         if self.state != "away":
             self.state = "away"
             self._lost_at = self._clock()
-            logger.warning("a cache does without Redis until it is back: %s", self.reason)
+            self._has_failed = False
+        self.losses += 1
+        self.on_loss()
         self._wanted.set()
 
     async def _look_after(self) -> None:
@@ -185,21 +197,21 @@ class Reach:
 
     async def _return(self) -> bool:
         """Try to be there again; tell whether it has come to that."""
-        was_away = self._clock() - self._lost_at
+        if self.state == "here":
+            return await self._has_paid()
+        was_away, is_opening = self._clock() - self._lost_at, not self._run
         try:
             run = await self._ran()
-            is_another = not run or run != self._run
-            if is_another:
-                await self._adopt(run)
-            await self._pay_now()
+            if not run or run != self._run:
+                await self._adopt(run, is_opening=is_opening)
         except NotReached as error:
             self.reason = str(error)
             return False
-        if self.state == "here":
-            return True
-        had_failed, self._has_failed = self._has_failed, False
+        if not await self._has_paid():
+            return False
+        has_failed, self._has_failed = self._has_failed, False
         self.state, self.reason = "returning", "it was away, and others may still owe it what has changed"
-        if not is_another and (had_failed or was_away > _SHORT):
+        if has_failed or (was_away > _SHORT and not is_opening):
             await anyio.sleep(_TRUST_AFTER)
         if self._is_lost():  # again, meanwhile
             return False
@@ -219,29 +231,44 @@ class Reach:
         found = re.search(rb"run_id:(\w+)", told if isinstance(told, bytes) else str(told).encode())
         return found[1] if found else b""
 
-    async def _adopt(self, run: bytes) -> None:
-        unknown = self._entropy(STAMP).hex().encode() if self._run else b"unknown"
-        self._run = run or unknown
-        keys = [self._layout.generation]
-        await self._asked("EVAL", scripts.ADOPT, 1, *keys, self.new_stamp(), self._run)
+    async def _adopt(self, run: bytes, *, is_opening: bool) -> None:
+        """See to it that nothing counts that another run of the server wrote."""
+        if not run and is_opening:
+            logger.warning("a cache may not ask Redis for INFO: it cannot tell when the server is started anew")
+        run, is_any = run or b"unknown", not run and not is_opening
+        stamp, generation = self.new_stamp(), self._layout.generation
+        await self._asked("EVAL", scripts.ADOPT, 1, generation, stamp, run, int(is_any))
+        self._run = run
 
     async def _settle(self) -> None:
-        try:
-            await self._pay_now()
-        except NotReached:
+        while self._dropping:  # each ends within the time limit
+            await asyncio.sleep(0.005)
+        if not await self._has_paid():
             count = len(self._owed)
             logger.warning("Redis is away: it keeps %d values that have changed until their time is over", count)
 
+    async def _has_paid(self) -> bool:
+        try:
+            await self._pay_now()
+        except NotReached:
+            return False
+        return True
+
     async def _pay_now(self) -> None:
-        if self._owes_all:
+        while debt := self._owes_all:
             await self._asked("DEL", self._layout.generation)
-            self._owes_all = False
+            if self._owes_all == debt:
+                self._owes_all = 0
         while self._owed:
             paid = [*islice(self._owed.items(), _AT_ONCE)]
             await self._asked("UNLINK", *(key for key, _ in paid))
             for key, debt in paid:
                 if self._owed.get(key) == debt:  # else it is owed once more
                     del self._owed[key]
+
+
+def _nothing() -> None:
+    """What a loss means to a cache that keeps nothing of its own."""
 
 
 def _says_away(error: Exception) -> bool:

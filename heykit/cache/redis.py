@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
@@ -11,22 +12,28 @@ from typing import Generic, TypeVar, overload
 
 import anyio
 
+from heykit._background import beside
+from heykit._feeds import Lost
 from heykit.cache.counts import Counts
 from heykit.cache.figures import figures
+from heykit.cache.frozen import is_frozen
 from heykit.cache.layout import Layout
 from heykit.cache.loading import Found
-from heykit.cache.protocol import Cache, CacheStats, Codec, Commands
+from heykit.cache.protocol import Cache, CacheStats, Codec, Commands, TrackedCommands
 from heykit.cache.reach import Reach
 from heykit.cache.remote import LOCK, Looked, Remote
 from heykit.cache.store import checked_ttl
 from heykit.cache.tokens import Ticket, Tokens
-from heykit.errors import NotOpen
+from heykit.errors import HeykitError, NotOpen
 from heykit.health import Health
 
 V = TypeVar("V")
 D = TypeVar("D")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds between looks at what another process loads
+_WATCH_PAUSE = 1.0  # seconds before listening is tried again
+
+logger = logging.getLogger("heykit.cache")
 
 
 def redis_cache(
@@ -35,12 +42,13 @@ def redis_cache(
     *,
     prefix: str,
     default_ttl: float | None = None,
-    timeout: float = 0.5,
+    timeout: float = 0.8,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> AbstractAsyncContextManager[Cache[V]]:
     """Open a cache in Redis, of the keys that begin with `prefix`; nothing else may write there.
 
-    `default_ttl` (seconds) holds where `set` names none. Redis evicts by its own `maxmemory-policy`.
+    `default_ttl` (seconds) holds where `set` names none. Redis evicts by its own `maxmemory-policy`. Where `commands` can
+    tell of changes, a connection is held that says when the server is lost, though nobody asks.
 
     It does without Redis where that is away, or does not answer within `timeout` seconds: it finds nothing and keeps
     nothing, at once, with the health `warn`. What should have been dropped meanwhile is dropped before this process
@@ -67,23 +75,26 @@ class RedisCache(Generic[V]):
         default_ttl: float | None,
         timeout: float,
         entropy: Callable[[int], bytes],
+        *,
+        is_watched: bool = False,
     ) -> None:
         if not timeout > 0:
             raise ValueError("timeout must be above 0 seconds")
-        self._default = math.inf if default_ttl is None else checked_ttl(default_ttl, "default_ttl")
+        self.default_lifetime = math.inf if default_ttl is None else checked_ttl(default_ttl, "default_ttl")
         self.counts = Counts()
         self.layout = Layout(prefix)
         self.reach = Reach(commands, self.layout, self.counts, timeout, entropy)
         self.remote = Remote(self.reach, self.layout, codec, self.counts)
         self.keys = Tokens()
         self.tags = Tokens()
+        self._commands = None if is_watched or not isinstance(commands, TrackedCommands) else commands
         self._renewing: dict[Ticket, asyncio.Task[None]] = {}
         self._is_open = False
 
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
         try:
-            async with self.reach.kept():
+            async with self.reach.kept(), beside(*(() if self._commands is None else (self._watch,))):
                 self._is_open = True
                 yield
         finally:
@@ -154,14 +165,15 @@ class RedisCache(Generic[V]):
         looked = await self.looked(key, tags, ticket)
         return None if looked is None else Found(looked.value, looked.left)
 
-    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, refresh: bool) -> Found[V] | None:
+    async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, least: float) -> Found[V] | None:
         pause = _FIRST_PAUSE
         while True:
-            claimed = await self.remote.claim(key, tags, ticket)
-            if isinstance(claimed, Looked) and not (refresh and ticket.claim):
+            is_ours, looked = await self.remote.claim(key, tags, ticket)
+            if looked is not None and (looked.left > least or not is_ours):
                 await self.remote.release(key, ticket)
-                return Found(claimed.value, claimed.left)
-            if claimed is not False:
+                return Found(looked.value, looked.left, is_mutable=not is_frozen(looked.value))
+            if is_ours or not self._is_open:
+                ticket.is_loading = True
                 if ticket.claim:
                     self._renewing[ticket] = asyncio.get_running_loop().create_task(self._renew(key, ticket))
                 return None
@@ -172,8 +184,12 @@ class RedisCache(Generic[V]):
         self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket, ttl: float | None, grace: float, /
     ) -> None:
         self._stop_renewing(ticket)
-        if not ticket.dropped and await self.remote.keep(key, tags, value, ticket, self._lifetime(ttl) + grace):
+        if ticket.dropped:
+            return
+        if await self.remote.keep(key, tags, value, ticket, self._lifetime(ttl) + grace):
             ticket.claim = b""
+        elif ticket.claim:
+            ticket.drop()
 
     async def release(self, key: str, ticket: Ticket, /) -> None:
         self._stop_renewing(ticket)
@@ -193,6 +209,22 @@ class RedisCache(Generic[V]):
             for tag in tags:
                 self.tags.drop(tag)
 
+    async def _watch(self) -> None:
+        """Hear when the server is lost, for one that is started anew between two commands looks like the same.
+
+        What it tells is of no interest, but for the connection on which it would.
+        """
+        assert self._commands is not None
+        while True:
+            try:
+                async with self._commands.invalidations(self.layout.generation.decode()) as feed:
+                    async for event in feed:
+                        if isinstance(event, Lost):
+                            self.reach.doubt(event.reason)
+            except HeykitError as error:
+                logger.info("a cache does not hear when Redis is lost, and sees it by what fails: %s", error)
+            await anyio.sleep(_WATCH_PAUSE)
+
     def check_open(self) -> None:
         if not self._is_open:
             raise NotOpen("this cache is closed; use it inside the `async with` that opened it")
@@ -208,7 +240,7 @@ class RedisCache(Generic[V]):
         return looked
 
     def _lifetime(self, ttl: float | None) -> float:
-        return self._default if ttl is None else checked_ttl(ttl)
+        return self.default_lifetime if ttl is None else checked_ttl(ttl)
 
     async def _renew(self, key: str, ticket: Ticket) -> None:
         while ticket.claim and not ticket.dropped:

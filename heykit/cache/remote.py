@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Generic, TypeVar, cast
 
 from heykit.cache import scripts
@@ -17,7 +17,8 @@ from heykit.cache.tokens import Ticket
 V = TypeVar("V")
 
 LOCK: Final = 3.0  # seconds a claim lasts; whoever loads renews it, so that a process that dies keeps nobody waiting
-_AT_ONCE: Final = 500  # keys in one command
+_AT_ONCE: Final = 100  # keys in one command: more would keep the others waiting, and take longer than the time limit
+_MOST: Final = 1024 * 1024  # bytes in one command, where there is more than one value
 _LONGEST: Final = 10**14  # milliseconds; what lasts longer lasts for good
 
 logger = logging.getLogger("heykit.cache")
@@ -45,18 +46,20 @@ class Remote(Generic[V]):
 
     async def look(self, key: str, tags: Sequence[str], ticket: Ticket | None = None) -> Looked[V] | None:
         """Find a value. The ticket of a load under way is dropped where Redis knows of another load, or of none."""
-        claim = b"" if ticket is None else ticket.claim
+        claim = None if ticket is None or not ticket.is_loading else ticket.claim
         value, stamps = self._layout.value(key), self._stamp_keys(tags)
         if not self._reach.is_read or self._reach.owes(value, *stamps):
             return None
+        losses = self._reach.losses
         try:
             found = await self._reach.run(scripts.LOOK, [value, self._layout.lock(key), *stamps])
         except NotReached:
             return None
         match found:
-            case [data, int(left), claimed, *held]:
-                if ticket is not None and claim and claim == ticket.claim:
-                    if claimed != claim or _stamps(held) != ticket.stamps:
+            case [data, int(left), claimed, *held] if losses == self._reach.losses:
+                # A load without a claim began when Redis was away: nobody could say then what was dropped since.
+                if ticket is not None and claim is not None:
+                    if not claim or claimed != claim or _stamps(held) != ticket.stamps:
                         ticket.drop()
                 return self._understood(data, left, held)
         return None
@@ -67,6 +70,7 @@ class Remote(Generic[V]):
         wanted = [key for key, name in names.items() if not self._reach.owes(name, self._layout.generation)]
         for at in range(0, len(wanted), _AT_ONCE):
             part = wanted[at : at + _AT_ONCE]
+            losses = self._reach.losses
             if not self._reach.is_read:
                 break
             try:
@@ -74,6 +78,8 @@ class Remote(Generic[V]):
                     scripts.LOOK_MANY, [self._layout.generation, *(names[key] for key in part)]
                 )
             except NotReached:
+                break
+            if losses != self._reach.losses:
                 break
             stamp, *values = cast("list[object]", reply)
             for key, data, left in zip(part, values[::2], values[1::2], strict=True):
@@ -87,10 +93,8 @@ class Remote(Generic[V]):
 
         Raises what the codec raises, before anything is written.
         """
-        encoded = {key: self._codec.encode(value) for key, value in values.items()}
-        listed = [*encoded.items()]
-        for at in range(0, len(listed), _AT_ONCE):
-            part = listed[at : at + _AT_ONCE]
+        encoded = [(key, self._codec.encode(value)) for key, value in values.items()]
+        for part in _parts(encoded):
             names = [name for key, _ in part for name in (self._layout.value(key), self._layout.lock(key))]
             before = head([b"\0" * STAMP])[:-STAMP]
             try:
@@ -116,7 +120,9 @@ class Remote(Generic[V]):
         return bool(await self._reach.drop(scripts.DROP, self._layout.value(key), self._layout.lock(key)))
 
     async def drop_tags(self, tags: Iterable[str]) -> None:
-        await self._reach.drop(scripts.FORGET, *map(self._layout.tag, tags))
+        names = [*map(self._layout.tag, tags)]
+        for at in range(0, len(names), _AT_ONCE):
+            await self._reach.drop(scripts.FORGET, *names[at : at + _AT_ONCE])
 
     async def clear(self) -> None:
         """Let nothing that was written be true, at once, and then take it out bit by bit."""
@@ -135,29 +141,31 @@ class Remote(Generic[V]):
         except NotReached as error:
             logger.warning("a cache is cleared, but what it held stays in Redis until its time is over: %s", error)
 
-    async def claim(self, key: str, tags: Sequence[str], ticket: Ticket) -> Looked[V] | bool:
-        """Claim a load: True where it is ours, False where somebody else has it, or the value where there is one.
+    async def claim(self, key: str, tags: Sequence[str], ticket: Ticket) -> tuple[bool, Looked[V] | None]:
+        """Claim a load: tell whether it is ours, and give the value where there is one.
 
         Where Redis is away it is ours too, but what it brings will not be kept: nobody there can say that it may.
         """
         value, lock, stamps = self._layout.value(key), self._layout.lock(key), self._stamp_keys(tags)
         ticket.claim, ticket.stamps = b"", []
         if not self._reach.is_read or self._reach.owes(value, *stamps):
-            return True
+            return True, None
         claim = self._reach.new_stamp()
         new = [self._reach.new_generation(), *(self._reach.new_stamp() for _ in tags)]
+        losses = self._reach.losses
         try:
             found = await self._reach.run(scripts.CLAIM, [lock, value, *stamps], claim, int(LOCK * 1000), *new)
         except NotReached:
             self._give_up(key, ticket)  # it may have been claimed, and only the answer was lost
-            return True
+            return True, None
         match found:
             case [int(taken), data, int(left), *held]:
                 if taken:
                     ticket.stamps = _stamps(held)
                     ticket.claim = claim + ticket.stamps[0]
-                return self._understood(data, left, held) or bool(taken)
-        return True
+                looked = self._understood(data, left, held) if losses == self._reach.losses else None
+                return bool(taken), looked
+        return True, None
 
     async def renew(self, key: str, ticket: Ticket) -> None:
         """Let a claim last. Where it is not ours any more, the ticket is dropped; where Redis is away, the claim is."""
@@ -214,6 +222,20 @@ class Remote(Generic[V]):
 
 def _stamps(held: Sequence[object]) -> list[bytes]:
     return [stamp[:STAMP] for stamp in held if isinstance(stamp, bytes)]
+
+
+def _parts(encoded: Sequence[tuple[str, bytes]]) -> Iterator[Sequence[tuple[str, bytes]]]:
+    """Cut what is to be written into commands of a moderate size."""
+    part: list[tuple[str, bytes]] = []
+    size = 0
+    for key, data in encoded:
+        if part and (len(part) == _AT_ONCE or size + len(data) > _MOST):
+            yield part
+            part, size = [], 0
+        part.append((key, data))
+        size += len(data)
+    if part:
+        yield part
 
 
 def _milliseconds(seconds: float) -> int:

@@ -66,7 +66,11 @@ if not held or string.sub(held, 9) ~= generation then
   redis.call('SET', KEYS[1], ARGV[1] .. generation, 'PX', ARGV[2])
   taken = 1
 end
-return {taken, redis.call('GET', KEYS[2]), redis.call('PTTL', KEYS[2]), unpack(stamps)}
+local value = redis.pcall('GET', KEYS[2])
+if type(value) == 'table' then value = false end
+local found = {taken, value, redis.call('PTTL', KEYS[2])}
+for at = 1, #stamps do found[at + 3] = stamps[at] end
+return found
 """
 
 # KEYS: lock, value, tags...   ARGV: claim, data, milliseconds or 0   -> 1 where it is kept
@@ -106,15 +110,15 @@ return redis.call('DEL', KEYS[1])
 """
 
 # KEYS: any
-FORGET: Final = "return redis.call('DEL', unpack(KEYS))"
+FORGET: Final = "for at = 1, #KEYS do redis.call('DEL', KEYS[at]) end return 1"
 
-# KEYS: generation   ARGV: a new stamp, the run of the server   -> the stamp
+# KEYS: generation   ARGV: a new stamp, the run of the server, 1 where any may have written what is there
 # What another run of the server wrote is not to be trusted: what changed since it was last saved is lost.
 ADOPT: Final = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'string' then redis.call('DEL', KEYS[1]) end
 local stamp = redis.call('GET', KEYS[1])
-if not stamp or string.sub(stamp, 9) ~= ARGV[2] then
-  stamp = ARGV[1] .. ARGV[2]
-  redis.call('SET', KEYS[1], stamp)
+if not stamp or string.sub(stamp, 9) ~= ARGV[2] or ARGV[3] == '1' then
+  redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2])
 end
-return stamp
+return 1
 """

@@ -57,15 +57,17 @@ def _forget(held: dict[str, ref[Token]], name: str, gone: ref[Token]) -> None:
 class Ticket:
     """The right to keep what a load brings: for as long as neither its key nor one of its tags is dropped.
 
-    `claim` is what Redis knows this load by, where it does, and `stamps` what its value will hold under.
+    `claim` is what Redis knows this load by, where it does, and `stamps` what its value will hold under; `is_loading`
+    once that is settled, and the load has begun.
     """
 
-    __slots__ = ("_dropped", "claim", "key", "stamps", "tags")
+    __slots__ = ("_dropped", "claim", "is_loading", "key", "stamps", "tags")
 
     def __init__(self, key: Token, tags: tuple[Token, ...]) -> None:
         self.key = key
         self.tags = tags
         self.claim = b""
+        self.is_loading = False
         self.stamps: list[bytes] = []
         self._dropped = False
 

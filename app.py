@@ -21,11 +21,11 @@ from fastapi.security import OAuth2PasswordRequestForm
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from heykit import heygen, lifespan_with, opened, provided, scope, web
-from heykit.cache import Cache, Cached, cached, memory_cache
+from heykit.cache import Cache, json_codec, optional
 from heykit.config import Loaded, environment, explain, json_file, load, toml_file
 from heykit.database import Database, connect, migrate, sqlite
 from heykit.errors import HeykitError, Unavailable
-from heykit.heygen import Content, Page, Profile, Progress, Settings, User, Users, Video, Videos
+from heykit.heygen import Content, Page, Profile, Progress, Settings, Shared, Users, Video, Videos
 from heykit.resilience import Retry
 from heykit.resources import FileStore, file_store, made_directory, redis_client
 from heykit.security import authenticate
@@ -100,41 +100,54 @@ def passwords() -> AbstractAsyncContextManager[Passwords]:
     return argon2()
 
 
-@scope.application
-def user_cache() -> AbstractAsyncContextManager[Cache[User | None]]:
-    return memory_cache(max_size=10_000, default_ttl=30)
-
-
 @scope.application(retry=PATIENCE)
-async def bell(config: Settings = provided(settings)) -> AsyncGenerator[heygen.Bell]:
+async def redis(config: Settings = provided(settings)) -> AsyncGenerator[Shared]:
     if config.redis.url is None:
+        yield Shared(None)
+    else:
+        async with redis_client(config.redis.url, max_connections=20) as client:
+            yield Shared(client)
+
+
+@scope.application
+async def bell(shared: Shared = provided(redis)) -> AsyncGenerator[heygen.Bell]:
+    if shared.redis is None:
         yield heygen.Bell()  # each process looks every second for what the others have changed
     else:
-        async with redis_client(config.redis.url) as redis, heygen.shared_bell(redis) as shared:
-            yield shared
+        async with heygen.shared_bell(shared.redis) as rung:
+            yield rung
+
+
+@scope.application
+def profile_cache(shared: Shared = provided(redis)) -> AbstractAsyncContextManager[Cache[Profile | None]]:
+    return shared.cache("profiles", optional(json_codec(Profile)))
+
+
+@scope.application
+def page_cache(shared: Shared = provided(redis)) -> AbstractAsyncContextManager[Cache[Page[Video]]]:
+    return shared.cache("pages", json_codec(Page[Video]))
 
 
 # ---------------------------------------------------------------------------------------------------------- services
 
 
 @scope.application
-async def users(db: Database = provided(database), hashes: Passwords = provided(passwords)) -> Users:
-    return heygen.user_store(db, hashes)
-
-
-FindUser = Cached[[str], User | None]
-
-
-@scope.application
-async def find_user(store: Users = provided(users), cache: Cache[User | None] = provided(user_cache)) -> FindUser:
-    return cached(cache)(store.by_id)
+async def users(
+    db: Database = provided(database),
+    hashes: Passwords = provided(passwords),
+    profiles: Cache[Profile | None] = provided(profile_cache),
+) -> Users:
+    return heygen.user_store(db, hashes, cache=profiles)
 
 
 @scope.application
 async def videos(
-    db: Database = provided(database), store: FileStore = provided(files), rung: heygen.Bell = provided(bell)
+    db: Database = provided(database),
+    store: FileStore = provided(files),
+    rung: heygen.Bell = provided(bell),
+    pages: Cache[Page[Video]] = provided(page_cache),
 ) -> Videos:
-    return heygen.video_store(db, store, rung)
+    return heygen.video_store(db, store, rung, cache=pages)
 
 
 @scope.application
@@ -154,8 +167,9 @@ def worker(
     draw: heygen.Renderer = provided(renderer),
     store: FileStore = provided(files),
     rung: heygen.Bell = provided(bell),
+    pages: Cache[Page[Video]] = provided(page_cache),
 ) -> AbstractAsyncContextManager[heygen.RenderWorker]:
-    jobs = heygen.render_queue(db, rung)
+    jobs = heygen.render_queue(db, rung, cache=pages)
     return heygen.render_worker(jobs, draw, store, rung, at_once=config.video.at_once)
 
 
@@ -165,8 +179,8 @@ claims = web.bearer(signing_key, issuer=ISSUER, audience=AUDIENCE, token_url="ap
 
 
 @scope.request
-async def current_user(of: web.Claims = provided(claims), find: FindUser = provided(find_user)) -> User:
-    user = await find(str(of["sub"]))
+async def current_user(of: web.Claims = provided(claims), store: Users = provided(users)) -> Profile:
+    user = await store.profile(str(of["sub"]))
     if user is None:
         raise web.unauthorised("the user of this token is gone")
     return user
@@ -179,7 +193,7 @@ analyst = require_permission(current_user, "read:analytics")
 
 
 @scope.request
-async def owned_video(id: str, user: User = provided(viewer), of: Videos = provided(videos)) -> Video:
+async def owned_video(id: str, user: Profile = provided(viewer), of: Videos = provided(videos)) -> Video:
     return await of.get(user, id)
 
 
@@ -197,7 +211,7 @@ def progress(
 
 @scope.request
 def content(
-    id: str, user: User = provided(viewer), of: Videos = provided(videos)
+    id: str, user: Profile = provided(viewer), of: Videos = provided(videos)
 ) -> AbstractAsyncContextManager[Content]:
     return of.content(user, id)  # open until the last byte is sent
 
@@ -232,21 +246,23 @@ async def token(
 
 
 @api.get("/users/me", tags=["users"])
-async def me(user: User = provided(current_user)) -> Profile:
-    return user.profile
+async def me(user: Profile = provided(current_user)) -> Profile:
+    return user
 
 
 @api.get("/users/me/analytics", tags=["users"])
-async def analytics(days: int = 30, user: User = provided(analyst), of: Videos = provided(videos)) -> heygen.Analytics:
+async def analytics(
+    days: int = 30, user: Profile = provided(analyst), of: Videos = provided(videos)
+) -> heygen.Analytics:
     return await of.analytics(user, days=days)
 
 
 @api.get("/admin/users", tags=["admin"])
 async def list_users(
-    cursor: Cursor = None, limit: Limit = 20, _: User = provided(admin), store: Users = provided(users)
+    cursor: Cursor = None, limit: Limit = 20, _: Profile = provided(admin), store: Users = provided(users)
 ) -> Page[Profile]:
     found = await store.page(cursor, limit=limit)
-    return Page([user.profile for user in found.items], found.next_cursor)
+    return Page(tuple(user.profile for user in found.items), found.next_cursor)
 
 
 @api.get("/avatars", tags=["videos"], dependencies=[Depends(require_permission(current_user, "read:avatars"))])
@@ -259,7 +275,7 @@ async def create_video(
     title: InBody,
     script: InBody,
     avatar_id: InBody = heygen.AVATARS[0].id,
-    user: User = provided(author),
+    user: Profile = provided(author),
     of: Videos = provided(videos),
 ) -> Video:
     return await of.create(user, title=title, script=script, avatar_id=avatar_id)
@@ -267,7 +283,7 @@ async def create_video(
 
 @api.get("/videos", tags=["videos"])
 async def list_videos(
-    cursor: Cursor = None, limit: Limit = 20, user: User = provided(viewer), of: Videos = provided(videos)
+    cursor: Cursor = None, limit: Limit = 20, user: Profile = provided(viewer), of: Videos = provided(videos)
 ) -> Page[Video]:
     return await of.page(user, cursor, limit=limit)
 
@@ -278,7 +294,7 @@ async def get_video(video: Video = provided(owned_video)) -> Video:
 
 
 @api.delete("/videos/{id}", status_code=204, tags=["videos"])
-async def delete_video(id: str, user: User = provided(author), of: Videos = provided(videos)) -> None:
+async def delete_video(id: str, user: Profile = provided(author), of: Videos = provided(videos)) -> None:
     await of.delete(user, id)
 
 

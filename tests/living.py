@@ -39,5 +39,5 @@ async def running(app: FastAPI) -> AsyncGenerator[Obtain]:
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds that other tasks bring about."""
     with anyio.fail_after(5):
-        while not holds():  # noqa: ASYNC110 - what it waits for is no event of ours
+        while not holds():
             await anyio.sleep(0.001)

@@ -121,7 +121,7 @@ def test_an_admin_is_made_by_hand_and_sees_users_and_the_details_of_health(
         bodies = {page: api.client.get(f"/health/{page}", headers=who) for page in pages}
         assert {page: body.status_code for page, body in bodies.items()} == dict.fromkeys(pages, 200)
         assert {"database", "files"} <= bodies["resources"].json()["checks"].keys()
-        assert bodies["cache"].json()["checks"]["user_cache"]["figures"].keys() >= {"hits", "misses"}
+        assert bodies["cache"].json()["checks"]["profile_cache"]["figures"].keys() >= {"hits", "misses"}
         assert {"key": "database.url", "origin": "HEYGEN_DATABASE__URL"} in bodies["config"].json()["settings"]
         assert bodies["dependencies"].json()["checks"]["current_user"]["scope"] == "request"
 
@@ -354,7 +354,7 @@ def test_every_wrong_setting_is_told_at_once_and_no_secret_with_it(tmp_path: Pat
     ("setting", "url", "provider"),
     [
         ("HEYGEN_DATABASE__URL", "postgresql://me:hunter2@127.0.0.1:{port}/videos", "database"),
-        ("HEYGEN_REDIS__URL", "redis://me:hunter2@127.0.0.1:{port}/0", "bell"),
+        ("HEYGEN_REDIS__URL", "redis://me:hunter2@127.0.0.1:{port}/0", "redis"),
     ],
 )
 def test_a_server_that_is_away_at_the_start_ends_it_with_one_line_and_no_password(
@@ -398,6 +398,48 @@ def test_two_processes_hear_each_other_through_redis_and_do_without_it(
         finally:
             valkey_server.start()
         bell_is(second, "pass")
+
+
+def test_two_processes_keep_profiles_and_lists_and_each_sees_at_once_what_the_other_changes(
+    tmp_path: Path, postgres_url: str, redis_url: str
+) -> None:
+    shared = {
+        "HEYGEN_DATABASE__URL": postgres_url,
+        "HEYGEN_REDIS__URL": redis_url,
+        "HEYGEN_APP__DATA": str(tmp_path / "data"),
+    }
+
+    def listed(api: Served) -> list[tuple[str, str]]:
+        videos = api.client.get("/api/v1/videos", headers=who).json()["items"]
+        return [(video["id"], video["status"]) for video in videos]
+
+    def figures(api: Served, name: str) -> dict[str, int]:
+        answer = api.client.get("/health/cache", headers=who).json()
+        return dict(answer["checks"][name]["figures"])
+
+    with served(tmp_path, shared) as first, served(tmp_path, shared) as second:
+        who = register(first)
+        assert [listed(first), listed(second)] == [[], []]
+        assert second.client.get("/api/v1/users/me", headers=who).json()["role"] == "user"
+        assert second.client.get("/health/cache", headers=who).status_code == 403
+        assert refused(tmp_path, shared, "--make-admin", "ada") == (0, "")  # a third process
+        assert [api.client.get("/health/cache", headers=who).status_code for api in (first, second)] == [200, 200]
+
+        id = order(first, who)
+        assert finished(second, who, id)["status"] == "done"
+        assert [listed(first), listed(second)] == [[(id, "done")], [(id, "done")]]
+        before = figures(second, "page_cache")
+        for _ in range(10):
+            assert listed(second) == [(id, "done")]
+        until = time.monotonic() + SECONDS
+        while (after := figures(second, "page_cache"))["l1_hits"] < before["l1_hits"] + 10:  # they are kept a moment
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert after["loads"] == before["loads"]
+
+        assert second.client.delete(f"/api/v1/videos/{id}", headers=who).status_code == 204
+        time.sleep(0.05)  # as long as a message may take
+        assert [listed(first), listed(second)] == [[], []]
 
 
 def test_a_database_that_dies_while_serving_fails_its_health_and_comes_back(

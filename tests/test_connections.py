@@ -338,7 +338,7 @@ async def test_those_that_lie_idle_are_tried_now_and_then_and_replaced() -> None
     await turns()
     server.opened[0].broken = True
     async with asyncio.timeout(5):
-        while len(server.opened) < 2:  # noqa: ASYNC110 - nothing announces it
+        while len(server.opened) < 2:
             await asyncio.sleep(0.01)
     assert server.opened[0].said == ["SELECT 1"]
     assert server.opened[0].closed

@@ -66,17 +66,17 @@ def cached(
       context variables; over Redis, one in all processes. It runs to its end although all who asked have left, so give
       it a time limit of its own.
     - What it raises reaches all who wait and is not kept; None is kept like any other value.
-    - `invalidate` with the same arguments drops the value and a load in flight, in every process: who asked before still
-      gets what it brings, but it is not kept, and who asks afterwards starts a fresh one. After a write that means after
-      the commit: `transaction.after_commit(lambda: find.invalidate(id))`. `invalidate_tags` does it to all with a tag;
-      `tags` are those of every call, or a function of the arguments gives them.
-    - For `stale` seconds after its time a value is still given, while one load in the background brings the next; and in
+    - `invalidate` with the same arguments drops the value and a load in flight, in every process: who asked before
+      still gets what it brings, but it is not kept, and who asks afterwards starts a fresh one. After a write that means
+      after the commit: `transaction.after_commit(lambda: find.invalidate(id))`. `invalidate_tags` does it to all with a
+      tag; `tags` are those of every call, or a function of the arguments gives them.
+    - For `stale` seconds after its time a value is still given, while one load in the background brings the next; in
       the last `early` seconds before it is given as ever, but the next is loaded already. A load that fails there is
       logged, and tried again at the next call.
     - A cache that cannot be read or written costs a load, never the call: it is logged.
-    - What a caller does to a value reaches nobody else: one that could be changed (lists, dicts, most objects) is handed
-      out as a copy, made by `copy`, and frozen dataclasses, tuples of those and strings as they are. One that cannot be
-      copied is handed out as it is.
+    - What a caller does to a value reaches nobody else: one that could be changed (lists, dicts, most objects) is
+      handed out as a copy, made by `copy`; frozen dataclasses, tuples of those and strings as they are, and so is what
+      cannot be copied.
 
     The key is the function's module and name and its bound arguments, by type and value. `key` builds another from the
     arguments, used as it stands: functions that share a cache must not give the same. So must two functions of one
@@ -94,11 +94,12 @@ def cached(
     if not 0 <= stale < math.inf or not 0 <= early < (store.default_lifetime if ttl is None else ttl):
         raise ValueError("stale and early are 0 seconds or more, and early is less than ttl")
     if isinstance(store, Foreign) and (stale or early or fixed != ()):
-        raise TypeError(f"{type(cache).__name__} knows neither tags nor how old its values are: use a cache of heykit's")
+        raise TypeError(f"{type(cache).__name__} knows neither tags nor the age of its values: use a cache of heykit's")
 
     def decorate(function: Callable[P, Awaitable[V]]) -> Cached[P, V]:
         key_of = call_keys(function) if key is None else key
-        return _Cached(store, function, key_of, tags_of, _Times(ttl, stale, early), copy)
+        times = _Times(ttl, stale, early)
+        return _Cached(store, function, key=key_of, tags=tags_of, times=times, copy=copy)
 
     return decorate
 
@@ -136,6 +137,7 @@ class _Cached(Generic[P, V]):
         self,
         store: Loading[V],
         load: Callable[P, Awaitable[V]],
+        *,
         key: Callable[P, str],
         tags: Callable[P, Iterable[str]],
         times: _Times,
@@ -197,7 +199,7 @@ class _Cached(Generic[P, V]):
             value = await call()
             self._store.counts.loads += 1
             self._store.counts.load_seconds += time.perf_counter() - began
-            await self._keep(key, tags, value, ticket)
+            await self._keep(key, value, ticket)
         finally:
             await self._store.release(key, ticket)
         return _Loaded(value, is_mutable=not is_frozen(value), was_there=False)
@@ -216,9 +218,9 @@ class _Cached(Generic[P, V]):
             self._tell("read; it is loaded instead")
             return None
 
-    async def _keep(self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket) -> None:
+    async def _keep(self, key: str, value: V, ticket: Ticket) -> None:
         try:
-            await self._store.keep(key, tags, value, ticket, self._times.ttl, self._times.stale)
+            await self._store.keep(key, value, ticket, self._times.ttl, self._times.stale)
         except Exception:  # noqa: BLE001 - the value is loaded and right; only keeping it failed
             self._store.counts.errors += 1
             self._tell("written; the value is not kept")

@@ -1,8 +1,8 @@
 """Entries in the order in which they expire, ties in the order of their keys.
 
-Those that come in this order, as with one time to live for all they do, stand in a line, the others in a heap. One that is given longer stays where it is, and goes back in when it comes to the top;
-one that is given less time has a second reference. What is gone is dropped when it comes to the top, or when so much
-of it has piled up that the heap could be twice as large as what lives.
+Those that come in this order, as with one time to live for all they do, stand in a line, the others in a heap. One that
+is given longer stays where it is, and goes back in when its turn comes; one that is given less time has a second
+reference. What is gone is dropped when its turn comes, or when it could be a quarter of what lives.
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ class Expiries(Generic[V]):
     def add(self, entry: Entry[V]) -> None:
         """Take in an entry that expires at some time."""
         line, due = self._line, entry.due
-        if due < self.soonest:
-            self.soonest = due
+        self.soonest = min(self.soonest, due)
         if not line or line[-1].due < due:
             line.append(entry)
         else:

@@ -33,7 +33,7 @@ class Foreign(Generic[V]):
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
-        return Ticket(self._keys.take(key), ())
+        return Ticket(self._keys.take(key), {})
 
     async def find(self, key: str, tags: tuple[str, ...], ticket: Ticket | None, /) -> Found[V] | None:
         found = await self._cache.get(key, _Missing.MISSING)
@@ -43,9 +43,7 @@ class Foreign(Generic[V]):
         # A load may have ended while this caller looked and saw nothing yet.
         return await self.find(key, tags, ticket)
 
-    async def keep(
-        self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket, ttl: float | None, grace: float, /
-    ) -> None:
+    async def keep(self, key: str, value: V, ticket: Ticket, ttl: float | None, grace: float, /) -> None:
         async with self._turn(key):
             if not ticket.dropped:
                 await self._cache.set(key, value, ttl=ttl)

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import PurePath
 from uuid import UUID
 
-
 _PLAIN = frozenset(
     {
         type(None), bool, int, float, complex, str, bytes, date, datetime, time, timedelta, timezone, Decimal, Fraction,
@@ -32,5 +31,3 @@ def is_frozen(value: object) -> bool:
     if is_dataclass(value) and getattr(vars(kind).get("__dataclass_params__"), "frozen", False):
         return all(is_frozen(getattr(value, field.name, _UNSET)) for field in fields(value))
     return False
-
-

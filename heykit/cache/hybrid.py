@@ -70,7 +70,7 @@ def hybrid_cache(
     Raises what `memory_cache` and `redis_cache` raise.
     """
     rules = Rules(max_size, None, strategy, weigh, 0.0, clock)
-    far = RedisCache(commands, codec, prefix, default_ttl, timeout, entropy, is_watched=True)
+    far = RedisCache(commands, codec, prefix, default_ttl, timeout=timeout, entropy=entropy, is_watched=True)
     return _opened(_HybridCache(commands, far, rules))
 
 
@@ -207,11 +207,9 @@ class _HybridCache(Generic[V]):
     async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, least: float) -> Found[V] | None:
         return await self._far.claim(key, tags, ticket, least=least)
 
-    async def keep(
-        self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket, ttl: float | None, grace: float, /
-    ) -> None:
+    async def keep(self, key: str, value: V, ticket: Ticket, ttl: float | None, grace: float, /) -> None:
         try:
-            await self._far.keep(key, tags, value, ticket, ttl, grace)
+            await self._far.keep(key, value, ticket, ttl, grace)
         finally:
             self._forget(key)
 

@@ -35,7 +35,10 @@ class Loading(Protocol[V]):
         """Give a load the right to keep what it will bring."""
 
     async def find(self, key: str, tags: tuple[str, ...], ticket: Ticket | None, /) -> Found[V] | None:
-        """Look a value up; `ticket` is of a load under way, which is dropped where the look shows that it is outdated."""
+        """Look a value up.
+
+        `ticket` is of a load under way; it is dropped where the look shows that what it will bring is outdated.
+        """
 
     async def claim(self, key: str, tags: tuple[str, ...], ticket: Ticket, /, *, least: float) -> Found[V] | None:
         """Wait until nobody else loads this key: give what was loaded meanwhile, or nothing where it is our turn.
@@ -44,9 +47,7 @@ class Loading(Protocol[V]):
         loads the next already.
         """
 
-    async def keep(
-        self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket, ttl: float | None, grace: float, /
-    ) -> None:
+    async def keep(self, key: str, value: V, ticket: Ticket, ttl: float | None, grace: float, /) -> None:
         """Keep what was loaded, unless the ticket is dropped, for its time and then `grace` seconds more."""
 
     async def release(self, key: str, ticket: Ticket, /) -> None:

@@ -83,7 +83,18 @@ async def _opened(cache: _MemoryCache[V]) -> AsyncGenerator[Cache[V]]:
 
 
 class _MemoryCache(Generic[V]):
-    __slots__ = ("_clock", "_closed", "_find", "_hits", "_keys", "_rules", "_store", "_tags", "counts", "default_lifetime")
+    __slots__ = (
+        "_clock",
+        "_closed",
+        "_find",
+        "_hits",
+        "_keys",
+        "_rules",
+        "_store",
+        "_tags",
+        "counts",
+        "default_lifetime",
+    )
 
     def __init__(self, rules: Rules[V]) -> None:
         self._rules = rules
@@ -129,7 +140,9 @@ class _MemoryCache(Generic[V]):
         if self._closed or self._keys.held:
             self._check_open()
             self._keys.drop(key)  # what a load under way brings is older
-        self._store.put(key, value, self._rules.lifetime(ttl) if ttl is not None or self._rules.jitter else self.default_lifetime)
+        self._store.put(
+            key, value, self._rules.lifetime(ttl) if ttl is not None or self._rules.jitter else self.default_lifetime
+        )
 
     async def delete(self, key: str, /) -> bool:
         self._check_open()
@@ -173,7 +186,7 @@ class _MemoryCache(Generic[V]):
     # -------------------------------------------------------------------------------- what `cached` asks of a cache
 
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
-        return Ticket(self._keys.take(key), tuple(map(self._tags.take, tags)))
+        return Ticket(self._keys.take(key), {tag: self._tags.take(tag) for tag in tags})
 
     async def find(self, key: str, tags: tuple[str, ...], ticket: Ticket | None, /) -> Found[V] | None:
         entry = self._find(key)
@@ -189,13 +202,11 @@ class _MemoryCache(Generic[V]):
         entry = self._find(key)
         return None if entry is None or self._left(entry) <= least else self._found(entry)
 
-    async def keep(
-        self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket, ttl: float | None, grace: float, /
-    ) -> None:
+    async def keep(self, key: str, value: V, ticket: Ticket, ttl: float | None, grace: float, /) -> None:
         self._check_open()
         if not ticket.dropped:
             lifetime = self._rules.lifetime(ttl) + grace
-            self._store.put(key, value, lifetime, ticket.tags, is_mutable=not is_frozen(value))
+            self._store.put(key, value, lifetime, tuple(ticket.tags.values()), is_mutable=not is_frozen(value))
 
     async def release(self, key: str, ticket: Ticket, /) -> None:
         """Nobody else knows of a claim on memory: there is nothing to end."""

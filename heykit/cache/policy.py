@@ -1,8 +1,8 @@
 """Which entry goes first when there is no room: pure structures, no clock and no I/O.
 
 A policy holds the entries, so that a hit costs one look-up and one addition: whoever finds an entry adds one to its
-`uses`, and calls `used` where the policy has it; every entry of such a policy has a note. A further strategy is one more class here and one more line in
-`policy`; the cache above knows only the `Policy` protocol.
+`uses`, and calls `used` where the policy has it; every entry of such a policy has a note. A further strategy is one
+more class here and one more line in `policy`; the cache above knows only the `Policy` protocol.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class _LeastUsed(Generic[V]):
 
 
 class _Soonest(Generic[V]):
-    """The one that expires soonest goes first, ties in the order of their keys; then those that never do, as they came."""
+    """The one that expires soonest goes first, ties in the order of their keys; what never does last, as it came."""
 
     __slots__ = ("_expiries", "entries", "used")
 

@@ -67,7 +67,7 @@ class Codec(Protocol[V]):
 class Commands(Protocol):
     """What a cache needs of Redis; `heykit.resources.redis_client` satisfies it."""
 
-    async def execute(self, *command: str | bytes | int | float) -> object: ...
+    async def execute(self, *command: str | bytes | float) -> object: ...
 
 
 @runtime_checkable

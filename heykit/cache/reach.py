@@ -42,7 +42,7 @@ _AT_ONCE: Final = 500  # keys in one command
 logger = logging.getLogger("heykit.cache")
 
 
-class NotReached(Exception):  # noqa: N818 - it never leaves the cache
+class NotReached(Exception):
     """Redis has not done what it was asked: it is away, or refuses."""
 
 
@@ -58,6 +58,7 @@ class Reach:
         commands: Commands,
         layout: Layout,
         counts: Counts,
+        *,
         timeout: float,
         entropy: Callable[[int], bytes],
         clock: Callable[[], float] = time.monotonic,
@@ -163,7 +164,7 @@ class Reach:
         try:
             async with asyncio.timeout(self.timeout):
                 return await self._commands.execute(*command)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - of any driver
             self._counts.errors += 1
             if not _says_away(error):
                 raise Refused(str(error)) from None
@@ -216,7 +217,8 @@ class Reach:
         if self._is_lost():  # again, meanwhile
             return False
         self.state, self.reason = "here", ""
-        logger.info("a cache has Redis")
+        if not is_opening:
+            logger.info("a cache has Redis again")
         return True
 
     def _is_lost(self) -> bool:
@@ -241,8 +243,9 @@ class Reach:
         self._run = run
 
     async def _settle(self) -> None:
-        while self._dropping:  # each ends within the time limit
-            await asyncio.sleep(0.005)
+        with anyio.move_on_after(2 * self.timeout):
+            while self._dropping:  # noqa: ASYNC110 - each ends within the time limit
+                await anyio.sleep(0.005)
         if not await self._has_paid():
             count = len(self._owed)
             logger.warning("Redis is away: it keeps %d values that have changed until their time is over", count)

@@ -47,8 +47,8 @@ def redis_cache(
 ) -> AbstractAsyncContextManager[Cache[V]]:
     """Open a cache in Redis, of the keys that begin with `prefix`; nothing else may write there.
 
-    `default_ttl` (seconds) holds where `set` names none. Redis evicts by its own `maxmemory-policy`. Where `commands` can
-    tell of changes, a connection is held that says when the server is lost, though nobody asks.
+    `default_ttl` (seconds) holds where `set` names none. Redis evicts by its own `maxmemory-policy`. Where `commands`
+    can tell of changes, a connection is held that says when the server is lost, though nobody asks.
 
     It does without Redis where that is away, or does not answer within `timeout` seconds: it finds nothing and keeps
     nothing, at once, with the health `warn`. What should have been dropped meanwhile is dropped before this process
@@ -56,8 +56,7 @@ def redis_cache(
     is never read: a deletion may not have been saved. Bytes that are not a value of the codec are a miss. `set` raises
     what the codec raises; and ValueError is raised for an empty prefix or a time that is not above 0.
     """
-    cache = RedisCache(commands, codec, prefix, default_ttl, timeout, entropy)
-    return _opened(cache)
+    return _opened(RedisCache(commands, codec, prefix, default_ttl, timeout=timeout, entropy=entropy))
 
 
 @asynccontextmanager
@@ -73,9 +72,9 @@ class RedisCache(Generic[V]):
         codec: Codec[V],
         prefix: str,
         default_ttl: float | None,
+        *,
         timeout: float,
         entropy: Callable[[int], bytes],
-        *,
         is_watched: bool = False,
     ) -> None:
         if not timeout > 0:
@@ -83,7 +82,7 @@ class RedisCache(Generic[V]):
         self.default_lifetime = math.inf if default_ttl is None else checked_ttl(default_ttl, "default_ttl")
         self.counts = Counts()
         self.layout = Layout(prefix)
-        self.reach = Reach(commands, self.layout, self.counts, timeout, entropy)
+        self.reach = Reach(commands, self.layout, self.counts, timeout=timeout, entropy=entropy)
         self.remote = Remote(self.reach, self.layout, codec, self.counts)
         self.keys = Tokens()
         self.tags = Tokens()
@@ -159,7 +158,7 @@ class RedisCache(Generic[V]):
     # -------------------------------------------------------------------------------- what `cached` asks of a cache
 
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
-        return Ticket(self.keys.take(key), tuple(map(self.tags.take, tags)))
+        return Ticket(self.keys.take(key), {tag: self.tags.take(tag) for tag in tags})
 
     async def find(self, key: str, tags: tuple[str, ...], ticket: Ticket | None, /) -> Found[V] | None:
         looked = await self.looked(key, tags, ticket)
@@ -180,13 +179,11 @@ class RedisCache(Generic[V]):
             await anyio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 1.5 * pause)
 
-    async def keep(
-        self, key: str, tags: tuple[str, ...], value: V, ticket: Ticket, ttl: float | None, grace: float, /
-    ) -> None:
+    async def keep(self, key: str, value: V, ticket: Ticket, ttl: float | None, grace: float, /) -> None:
         self._stop_renewing(ticket)
         if ticket.dropped:
             return
-        if await self.remote.keep(key, tags, value, ticket, self._lifetime(ttl) + grace):
+        if await self.remote.keep(key, value, ticket, self._lifetime(ttl) + grace):
             ticket.claim = b""
         elif ticket.claim:
             ticket.drop()

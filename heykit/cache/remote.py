@@ -58,9 +58,8 @@ class Remote(Generic[V]):
         match found:
             case [data, int(left), claimed, *held] if losses == self._reach.losses:
                 # A load without a claim began when Redis was away: nobody could say then what was dropped since.
-                if ticket is not None and claim is not None:
-                    if not claim or claimed != claim or _stamps(held) != ticket.stamps:
-                        ticket.drop()
+                if ticket is not None and claim is not None and (claim, ticket.stamps) != (claimed, _stamps(held)):
+                    ticket.drop()
                 return self._understood(data, left, held)
         return None
 
@@ -97,9 +96,10 @@ class Remote(Generic[V]):
         for part in _parts(encoded):
             names = [name for key, _ in part for name in (self._layout.value(key), self._layout.lock(key))]
             before = head([b"\0" * STAMP])[:-STAMP]
+            if self._reach.owes(*names):  # it would be dropped after it was written
+                self._reach.owe(names)
+                continue
             try:
-                if self._reach.owes(*names):
-                    raise NotReached  # what is owed would be dropped after it was written
                 await self._reach.run(
                     scripts.SET,
                     [self._layout.generation, *names],
@@ -183,12 +183,12 @@ class Remote(Generic[V]):
             except NotReached:
                 self._give_up(key, ticket)
 
-    async def keep(self, key: str, tags: Sequence[str], value: V, ticket: Ticket, lifetime: float) -> bool:
+    async def keep(self, key: str, value: V, ticket: Ticket, lifetime: float) -> bool:
         """Keep what was loaded where the claim is still ours; tell whether it is kept. Raises what the codec raises."""
         if not ticket.claim:
             return False
         data = head(ticket.stamps) + self._codec.encode(value)
-        keys = [self._layout.lock(key), self._layout.value(key), *map(self._layout.tag, tags)]
+        keys = [self._layout.lock(key), self._layout.value(key), *map(self._layout.tag, ticket.tags)]
         try:
             return bool(await self._reach.run(scripts.KEEP, keys, ticket.claim, data, _milliseconds(lifetime)))
         except NotReached:
@@ -207,7 +207,7 @@ class Remote(Generic[V]):
         """Read what was found; what does not hold, or is not ours, or cannot be read, is nothing."""
         stamps = _stamps(held)
         payload = body(stamps, data) if isinstance(data, bytes) and len(stamps) == len(held) else None
-        if payload is None or left == 0 or left == -2:
+        if payload is None or left in (0, -2):
             return None
         try:
             value = self._codec.decode(payload)

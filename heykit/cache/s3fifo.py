@@ -32,8 +32,8 @@ class S3Fifo(Generic[V]):
     """Entries in two queues; what is taken out by hand leaves its place in the queue until that is reached."""
 
     __slots__ = (
-        "_forgets", "_ghosts", "_is_filling", "_least", "_main", "_main_weight", "_most", "_places", "_regret", "_seen", "_small",
-        "_small_weight", "_step", "_target", "entries", "used",
+        "_forgets", "_ghosts", "_is_filling", "_least", "_main", "_main_weight", "_most", "_places", "_regret", "_seen",
+        "_small", "_small_weight", "_step", "_target", "entries", "used",
     )  # fmt: skip
 
     def __init__(self, max_size: int) -> None:

@@ -109,7 +109,7 @@ redis.call('DEL', KEYS[2])
 return redis.call('DEL', KEYS[1])
 """
 
-# KEYS: any
+# KEYS: those to drop, any number of them
 FORGET: Final = "for at = 1, #KEYS do redis.call('DEL', KEYS[at]) end return 1"
 
 # KEYS: generation   ARGV: a new stamp, the run of the server, 1 where any may have written what is there

@@ -57,8 +57,8 @@ class Store(Generic[V]):
     """Entries up to a size. It awaits nothing, so whatever it does is done at once."""
 
     __slots__ = (
-        "_add", "_evict", "_expiries", "_most", "_notes", "_policy", "_rules", "_weigh", "clock", "counts", "entries", "used",
-        "weight",
+        "_add", "_evict", "_expiries", "_most", "_notes", "_policy", "_rules", "_weigh", "clock", "counts", "entries",
+        "used", "weight",
     )  # fmt: skip
 
     def __init__(self, rules: Rules[V], counts: Counts) -> None:

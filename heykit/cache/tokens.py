@@ -5,6 +5,7 @@ A token lives as long as anybody holds it, so that names nobody waits for take n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from weakref import ref
 
@@ -63,7 +64,7 @@ class Ticket:
 
     __slots__ = ("_dropped", "claim", "is_loading", "key", "stamps", "tags")
 
-    def __init__(self, key: Token, tags: tuple[Token, ...]) -> None:
+    def __init__(self, key: Token, tags: Mapping[str, Token]) -> None:
         self.key = key
         self.tags = tags
         self.claim = b""
@@ -73,7 +74,7 @@ class Ticket:
 
     @property
     def dropped(self) -> bool:
-        return self._dropped or self.key.dropped or any(tag.dropped for tag in self.tags)
+        return self._dropped or self.key.dropped or any(tag.dropped for tag in self.tags.values())
 
     def drop(self) -> None:
         self._dropped = True

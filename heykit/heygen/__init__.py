@@ -39,9 +39,10 @@ from heykit.heygen.queue import RenderQueue, render_queue
 from heykit.heygen.renderer import Renderer, RenderJob, Report
 from heykit.heygen.schema import MIGRATIONS
 from heykit.heygen.settings import Settings
+from heykit.heygen.shared import Shared
 from heykit.heygen.shared_bell import shared_bell
 from heykit.heygen.storyboard import storyboard_renderer
-from heykit.heygen.users import ROLES, Profile, User, Users, user_store
+from heykit.heygen.users import ROLES, Owner, Profile, User, Users, user_store
 from heykit.heygen.videos import Analytics, Content, Day, Status, Video, Videos, video_store
 from heykit.heygen.worker import RenderWorker, render_worker
 
@@ -58,6 +59,7 @@ __all__ = [
     "Invalid",
     "NotFound",
     "NotReady",
+    "Owner",
     "Page",
     "Profile",
     "Progress",
@@ -69,6 +71,7 @@ __all__ = [
     "Renderer",
     "Report",
     "Settings",
+    "Shared",
     "Status",
     "TooManyStreams",
     "User",

@@ -30,6 +30,7 @@ class Waiting:
     """A job that is due, as it stood when it was looked at: queued, or rendering under a lease that has run out."""
 
     id: str
+    user_id: str
     status: Literal["queued", "rendering"]
     attempts: int
     due_at: datetime

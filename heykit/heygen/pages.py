@@ -36,7 +36,7 @@ L = TypeVar("L", bound=Listed)
 class Page(Generic[T]):
     """Some items, and the cursor that asks for those after them; `None` on the last page."""
 
-    items: Sequence[T]
+    items: tuple[T, ...]
     next_cursor: str | None
 
 
@@ -78,5 +78,5 @@ def checked_limit(limit: int) -> int:
 
 def page(found: Sequence[L], limit: int) -> Page[L]:
     """Make a page of up to `limit` items from what was found when one more was asked for."""
-    items = found[:limit]
+    items = tuple(found[:limit])
     return Page(items, cursor_of(items[-1]) if len(found) > limit else None)

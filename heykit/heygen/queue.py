@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from heykit.cache import Cache
 from heykit.database.protocol import Database
 from heykit.heygen.bell import QUEUE, Bell
+from heykit.heygen.forgetting import forget
 from heykit.heygen.ids import new_id
 from heykit.heygen.instants import instant
 from heykit.heygen.leases import Limits, Taken, Waiting, delay, given_up, taken
+from heykit.heygen.pages import Page
 from heykit.heygen.renderer import RenderJob
+from heykit.heygen.videos import Video
 
 __all__ = ["Claim", "Limits", "QueueCounts", "RenderQueue", "render_queue"]
 
@@ -30,6 +34,7 @@ class Claim:
     """A job that is ours for now; `attempt` counts from 1."""
 
     job: RenderJob
+    user_id: str
     lease: str
     attempt: int
 
@@ -85,6 +90,7 @@ def render_queue(
     database: Database,
     bell: Bell,
     *,
+    cache: Cache[Page[Video]] | None = None,
     lease: float = 10.0,
     attempts: int = 5,
     now: Callable[[], float] = time.time,
@@ -93,9 +99,10 @@ def render_queue(
     """Give the render queue of a database that has our tables (`MIGRATIONS`); it needs no closing.
 
     A job without a word from its worker for `lease` seconds is anyone's; one begun `attempts` times is given up.
-    Raises ValueError for limits that leave no time or no attempt.
+    In the `cache` of pages, those of whose videos change are forgotten. Raises ValueError for limits that leave no time
+    or no attempt.
     """
-    return _RenderQueue(database, bell, Limits(lease, attempts), now, entropy)
+    return _RenderQueue(database, bell, cache, limits=Limits(lease, attempts), now=now, entropy=entropy)
 
 
 class _RenderQueue:
@@ -103,6 +110,8 @@ class _RenderQueue:
         self,
         database: Database,
         bell: Bell,
+        cache: Cache[Page[Video]] | None,
+        *,
         limits: Limits,
         now: Callable[[], float],
         entropy: Callable[[int], bytes],
@@ -110,6 +119,7 @@ class _RenderQueue:
         self.limits = limits
         self._database = database
         self._bell = bell
+        self._cache = cache
         self._now = now
         self._entropy = entropy
 
@@ -120,7 +130,7 @@ class _RenderQueue:
             if take is None:
                 await self._give_up(job)
             elif claim := await self._take(job, take):
-                self._bell.ring(job.id)
+                await self._tell(job.id, job.user_id)
                 return claim
         return None
 
@@ -205,7 +215,9 @@ class _RenderQueue:
             take.due_at,
             lease,
         )
-        return Claim(RenderJob(job.id, job.title, job.script, job.avatar_id), lease, take.attempts) if changed else None
+        if not changed:
+            return None
+        return Claim(RenderJob(job.id, job.title, job.script, job.avatar_id), job.user_id, lease, take.attempts)
 
     async def _give_up(self, job: Waiting) -> None:
         await self._database.execute(
@@ -218,9 +230,14 @@ class _RenderQueue:
             given_up(job.attempts),
             instant(self._now()),
         )
-        self._bell.ring(job.id)
+        await self._tell(job.id, job.user_id)
 
     async def _change(self, claim: Claim, sql: str, *args: object) -> bool:
-        changed = await self._database.execute(sql, claim.job.video_id, claim.lease, *args)
-        self._bell.ring(claim.job.video_id)
-        return changed == 1
+        try:
+            return await self._database.execute(sql, claim.job.video_id, claim.lease, *args) == 1
+        finally:
+            await self._tell(claim.job.video_id, claim.user_id)
+
+    async def _tell(self, video_id: str, user_id: str) -> None:
+        self._bell.ring(video_id)
+        await forget(self._cache, user_id)

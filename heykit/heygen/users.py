@@ -18,15 +18,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias, get_args
 
+from heykit.cache import Cache, cached
 from heykit.database.protocol import Database
 from heykit.heygen.errors import Conflict, Invalid, NotFound
+from heykit.heygen.forgetting import forget
 from heykit.heygen.ids import is_id, new_id
 from heykit.heygen.instants import instant
 from heykit.heygen.pages import Page, checked_limit, page, place_of
 from heykit.security.access import Role, permissions_of
 from heykit.security.protocol import Passwords
 
-__all__ = ["ROLES", "Profile", "RoleName", "User", "Users", "user_store"]
+__all__ = ["ROLES", "Owner", "Profile", "RoleName", "User", "Users", "user_store"]
 
 RoleName: TypeAlias = Literal["user", "admin"]
 
@@ -48,10 +50,25 @@ class Profile:
     role: RoleName
     created_at: datetime
 
+    @property
+    def roles(self) -> frozenset[str]:
+        return frozenset({self.role})
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        return permissions_of(self.roles, ROLES)
+
+
+class Owner(Protocol):
+    """Whoever has videos: a user, or their profile. Permissions are for their own."""
+
+    @property
+    def id(self) -> str: ...
+
 
 @dataclass(frozen=True)
 class User:
-    """Somebody registered. Videos and analytics are asked for with the user, so permissions are for their own."""
+    """Somebody registered."""
 
     id: str
     name: str
@@ -65,11 +82,11 @@ class User:
 
     @property
     def roles(self) -> frozenset[str]:
-        return frozenset({self.role})
+        return self.profile.roles
 
     @property
     def permissions(self) -> frozenset[str]:
-        return permissions_of(self.roles, ROLES)
+        return self.profile.permissions
 
 
 class Users(Protocol):
@@ -81,6 +98,7 @@ class Users(Protocol):
 
     async def by_name(self, name: str, /) -> User | None: ...
     async def by_id(self, id: str, /) -> User | None: ...
+    async def profile(self, id: str, /) -> Profile | None: ...
     async def page(self, cursor: str | None = None, /, *, limit: int = 20) -> Page[User]:
         """List users, newest first. Invalid for a cursor that is none, or a limit outside 1 to 100."""
         ...
@@ -94,19 +112,30 @@ def user_store(
     database: Database,
     passwords: Passwords,
     *,
+    cache: Cache[Profile | None] | None = None,
     now: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> Users:
-    """Give the users of a database that has our tables (`MIGRATIONS`); it needs no closing."""
-    return _Users(database, passwords, now, entropy)
+    """Give the users of a database that has our tables (`MIGRATIONS`); it needs no closing.
+
+    Profiles are read through the cache, and looked up anew once they have changed.
+    """
+    return _Users(database, passwords, cache, now, entropy)
 
 
 class _Users:
     def __init__(
-        self, database: Database, passwords: Passwords, now: Callable[[], float], entropy: Callable[[int], bytes]
+        self,
+        database: Database,
+        passwords: Passwords,
+        cache: Cache[Profile | None] | None,
+        now: Callable[[], float],
+        entropy: Callable[[int], bytes],
     ) -> None:
         self._database = database
         self._passwords = passwords
+        self._cache = cache
+        self._profile_of = self._profile if cache is None else cached(cache, tags=lambda id: (id,))(self._profile)
         self._now = now
         self._entropy = entropy
 
@@ -140,6 +169,13 @@ class _Users:
             return None
         return await self._database.fetch_one("SELECT * FROM users WHERE id = $1", id, into=User)
 
+    async def profile(self, id: str, /) -> Profile | None:
+        return await self._profile_of(id)
+
+    async def _profile(self, id: str) -> Profile | None:
+        user = await self.by_id(id)
+        return None if user is None else user.profile
+
     async def page(self, cursor: str | None = None, /, *, limit: int = 20) -> Page[User]:
         after = place_of(cursor)
         found = await self._database.fetch(
@@ -161,6 +197,7 @@ class _Users:
             )
         if granted is None:
             raise NotFound("nobody has that name")
+        await forget(self._cache, granted.id)
         return granted
 
 

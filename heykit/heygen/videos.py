@@ -15,15 +15,17 @@ from typing import Literal, Protocol, TypeAlias
 
 import anyio
 
+from heykit.cache import Cache, cached
 from heykit.database.protocol import Database
 from heykit.errors import HeykitError
 from heykit.heygen.avatars import AVATARS, avatar_by_id
 from heykit.heygen.bell import QUEUE, Bell
 from heykit.heygen.errors import Invalid, NotFound, NotReady
+from heykit.heygen.forgetting import forget
 from heykit.heygen.ids import is_id, new_id
 from heykit.heygen.instants import instant
 from heykit.heygen.pages import Page, checked_limit, page, place_of
-from heykit.heygen.users import User
+from heykit.heygen.users import Owner
 from heykit.resources.protocol import FileStore
 
 __all__ = ["Analytics", "Content", "Day", "Status", "Video", "Videos", "video_store"]
@@ -103,27 +105,27 @@ class _DayCount:
 class Videos(Protocol):
     """The videos of all users, each asked for with the user whose it is."""
 
-    async def create(self, user: User, /, *, title: str, script: str, avatar_id: str) -> Video:
+    async def create(self, user: Owner, /, *, title: str, script: str, avatar_id: str) -> Video:
         """Order a video; it is queued, and a worker in this process hears of it. Invalid names the wrong field."""
         ...
 
-    async def page(self, user: User, cursor: str | None = None, /, *, limit: int = 20) -> Page[Video]:
+    async def page(self, user: Owner, cursor: str | None = None, /, *, limit: int = 20) -> Page[Video]:
         """List videos, newest first. Invalid for a cursor that is none, or a limit outside 1 to 100."""
         ...
 
-    async def get(self, user: User, id: str, /) -> Video:
+    async def get(self, user: Owner, id: str, /) -> Video:
         """Find a video; NotFound where there is none."""
         ...
 
-    def content(self, user: User, id: str, /) -> AbstractAsyncContextManager[Content]:
+    def content(self, user: Owner, id: str, /) -> AbstractAsyncContextManager[Content]:
         """Open a video. NotFound where there is none, NotReady before it is done, FileMissing if its file is lost."""
         ...
 
-    async def delete(self, user: User, id: str, /) -> None:
+    async def delete(self, user: Owner, id: str, /) -> None:
         """Delete a video and its file, at any time: who renders it notices and stops. NotFound where there is none."""
         ...
 
-    async def analytics(self, user: User, /, *, days: int = 30) -> Analytics:
+    async def analytics(self, user: Owner, /, *, days: int = 30) -> Analytics:
         """Count videos by status, and by day for the latest `days` days. Invalid for days outside 1 to 366."""
         ...
 
@@ -133,11 +135,15 @@ def video_store(
     files: FileStore,
     bell: Bell,
     *,
+    cache: Cache[Page[Video]] | None = None,
     now: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> Videos:
-    """Give the videos of a database that has our tables (`MIGRATIONS`); it needs no closing."""
-    return _Videos(database, files, bell, now, entropy)
+    """Give the videos of a database that has our tables (`MIGRATIONS`); it needs no closing.
+
+    Pages are read through the cache, which the queue needs too: it forgets those of whose videos change.
+    """
+    return _Videos(database, files, bell, cache, now=now, entropy=entropy)
 
 
 class _Videos:
@@ -146,41 +152,49 @@ class _Videos:
         database: Database,
         files: FileStore,
         bell: Bell,
+        cache: Cache[Page[Video]] | None,
+        *,
         now: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
         self._database = database
         self._files = files
         self._bell = bell
+        self._cache = cache
+        self._page_of = self._page if cache is None else cached(cache, tags=lambda user_id, *_: (user_id,))(self._page)
         self._now = now
         self._entropy = entropy
 
-    async def create(self, user: User, /, *, title: str, script: str, avatar_id: str) -> Video:
+    async def create(self, user: Owner, /, *, title: str, script: str, avatar_id: str) -> Video:
         title = _text("title", title, LONGEST_TITLE)
         script = _text("script", script, LONGEST_SCRIPT)
         _check_avatar(avatar_id)
         created_at = instant(self._now())
-        added = await self._database.fetch_one(
-            "INSERT INTO videos (id, user_id, title, script, avatar_id, status, progress, created_at, created_on,"
-            " attempts, due_at) VALUES ($1, $2, $3, $4, $5, 'queued', 0, $6, $7, 0, $6) RETURNING *",
-            new_id(self._entropy),
-            user.id,
-            title,
-            script,
-            avatar_id,
-            created_at,
-            created_at.date(),
-            into=Video,
-        )
+        async with self._changing(user):
+            added = await self._database.fetch_one(
+                "INSERT INTO videos (id, user_id, title, script, avatar_id, status, progress, created_at, created_on,"
+                " attempts, due_at) VALUES ($1, $2, $3, $4, $5, 'queued', 0, $6, $7, 0, $6) RETURNING *",
+                new_id(self._entropy),
+                user.id,
+                title,
+                script,
+                avatar_id,
+                created_at,
+                created_at.date(),
+                into=Video,
+            )
         self._bell.ring(QUEUE)
         return _found(added)
 
-    async def page(self, user: User, cursor: str | None = None, /, *, limit: int = 20) -> Page[Video]:
+    async def page(self, user: Owner, cursor: str | None = None, /, *, limit: int = 20) -> Page[Video]:
+        return await self._page_of(user.id, cursor, limit)
+
+    async def _page(self, user_id: str, cursor: str | None, limit: int) -> Page[Video]:
         after = place_of(cursor)
         found = await self._database.fetch(
             "SELECT * FROM videos WHERE user_id = $1 AND (created_at, id) < ($2, $3)"
             " ORDER BY created_at DESC, id DESC LIMIT $4",
-            user.id,
+            user_id,
             after.created_at,
             after.id,
             checked_limit(limit) + 1,
@@ -188,7 +202,7 @@ class _Videos:
         )
         return page(found, limit)
 
-    async def get(self, user: User, id: str, /) -> Video:
+    async def get(self, user: Owner, id: str, /) -> Video:
         return _found(
             await self._database.fetch_one(
                 "SELECT * FROM videos WHERE id = $1 AND user_id = $2", _checked(id), user.id, into=Video
@@ -196,7 +210,7 @@ class _Videos:
         )
 
     @asynccontextmanager
-    async def content(self, user: User, id: str, /) -> AsyncGenerator[Content]:
+    async def content(self, user: Owner, id: str, /) -> AsyncGenerator[Content]:
         video = await self.get(user, id)
         if video.file is None or video.size is None:
             reason = f"it failed: {video.error}" if video.status == "failed" else "ask again when it is done"
@@ -204,17 +218,18 @@ class _Videos:
         async with self._files.open(video.file) as chunks:
             yield Content(video, _media_type(video.file), video.size, chunks)
 
-    async def delete(self, user: User, id: str, /) -> None:
-        deleted = _found(
-            await self._database.fetch_one(
-                "DELETE FROM videos WHERE id = $1 AND user_id = $2 RETURNING *", _checked(id), user.id, into=Video
+    async def delete(self, user: Owner, id: str, /) -> None:
+        async with self._changing(user):
+            deleted = _found(
+                await self._database.fetch_one(
+                    "DELETE FROM videos WHERE id = $1 AND user_id = $2 RETURNING *", _checked(id), user.id, into=Video
+                )
             )
-        )
         self._bell.ring(id)
         if deleted.file is not None:
             await self._delete_file(deleted.file)
 
-    async def analytics(self, user: User, /, *, days: int = 30) -> Analytics:
+    async def analytics(self, user: Owner, /, *, days: int = 30) -> Analytics:
         if not 1 <= days <= LONGEST_SPAN:
             raise Invalid("days", f"1 to {LONGEST_SPAN} days")
         counts = await self._database.fetch(
@@ -229,6 +244,14 @@ class _Videos:
         )
         by_status: dict[Status, int] = {count.status: count.videos for count in counts}
         return Analytics(sum(by_status.values()), by_status, _days(by_day))
+
+    @asynccontextmanager
+    async def _changing(self, user: Owner) -> AsyncGenerator[None]:
+        """Tell of a change when it is made, also where nobody knows whether it was: the client may have left."""
+        try:
+            yield
+        finally:
+            await forget(self._cache, user.id)
 
     async def _delete_file(self, name: str) -> None:
         # The video is gone already, so that a client who leaves, or a store that is away, must not undo the rest.

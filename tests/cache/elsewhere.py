@@ -1,9 +1,9 @@
 """Another process with the same cache. It reads one order a line, JSON, and answers each with one line of JSON.
 
-    ["race", names, value]    reads the names for a while, setting some of them to the value at moments of its own
-    ["values", names]         what it gets for them
-    ["ask", many, id]         calls `load(id)` so many times at once
-    ["seen", name, value]     waits until it gets the value, and says when that was, on the clock all processes share
+["race", names, value]    reads the names for a while, setting some of them to the value at moments of its own
+["values", names]         what it gets for them
+["ask", many, id]         calls `load(id)` so many times at once
+["seen", name, value]     waits until it gets the value, and says when that was, on the clock all processes share
 """
 
 from __future__ import annotations

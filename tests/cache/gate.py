@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
-import pytest
-
 from heykit.errors import RedisError, Unavailable
 from heykit.resources import Invalidated, Lost, Redis, Resumed
 
@@ -23,7 +21,7 @@ class Gate:
         self.held_after = asyncio.Event()
         self.held_after.set()
 
-    async def execute(self, *command: str | bytes | int | float) -> object:
+    async def execute(self, *command: str | bytes | float) -> object:
         name = str(command[0])
         self.asked.append(name)
         if self.is_shut:
@@ -35,18 +33,8 @@ class Gate:
         await self.held_after.wait()
         return reply
 
-    def invalidations(
-        self, *prefixes: str
-    ) -> AbstractAsyncContextManager[AsyncIterator[Invalidated | Lost | Resumed]]:
+    def invalidations(self, *prefixes: str) -> AbstractAsyncContextManager[AsyncIterator[Invalidated | Lost | Resumed]]:
         return self.redis.invalidations(*prefixes)
-
-
-@pytest.fixture
-def gate(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    """A gate, with a cache behind it that looks for what is away all the time, and trusts it soon."""
-    monkeypatch.setattr("heykit.cache.reach._LOOK_EVERY", 0.002)
-    monkeypatch.setattr("heykit.cache.reach._TRUST_AFTER", 0.05)
-    return Gate(redis)
 
 
 async def until(condition: object, seconds: float = 5.0) -> None:

@@ -15,10 +15,8 @@ from heykit.cache.reach import Reach
 from heykit.errors import RedisError
 from heykit.health import Checked
 from heykit.resources import Redis, redis_client
-from tests.cache.gate import Gate, gate, until
+from tests.cache.gate import Gate, until
 from tests.servers import ValkeyServer
-
-__all__ = ["gate"]
 
 Opening: TypeAlias = Callable[..., AbstractAsyncContextManager[Cache[int]]]
 NUMBERS = json_codec(int)

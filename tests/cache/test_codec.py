@@ -114,7 +114,9 @@ def test_bytes_that_are_no_value_are_refused(data: bytes) -> None:
             codec.decode(data)
 
 
-@pytest.mark.parametrize("data", [b'=["1"]', b"=[1.5]", b"=[true]", b"=[null]", b"=[1,2]", b"=1", b"=[1]x", b"", b"=", b"0"])
+@pytest.mark.parametrize(
+    "data", [b'=["1"]', b"=[1.5]", b"=[true]", b"=[null]", b"=[1,2]", b"=1", b"=[1]x", b"", b"=", b"0"]
+)
 def test_json_of_another_type_is_not_bent_into_this_one(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         json_codec(int).decode(data)
@@ -137,7 +139,9 @@ def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:1] + b"\0" + data[1:]])
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:1] + b"\0" + data[1:]]
+)
 def test_compressed_data_that_is_cut_or_goes_on_or_is_none_is_refused(change: object) -> None:
     codec = bytes_codec(compress_above=0)
     data = codec.encode(b"a" * 100)

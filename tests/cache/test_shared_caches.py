@@ -16,9 +16,7 @@ from heykit.cache import Cache, Codec, bytes_codec, hybrid_cache, json_codec, op
 from heykit.errors import NotOpen
 from heykit.health import Checked, Health
 from heykit.resources import Redis
-from tests.cache.gate import Gate, gate, until
-
-__all__ = ["gate"]
+from tests.cache.gate import Gate, until
 
 Opening: TypeAlias = Callable[..., AbstractAsyncContextManager[Cache[int]]]
 NUMBERS = json_codec(int)
@@ -116,7 +114,9 @@ async def test_any_text_is_a_key(redis: Redis, opening: Opening, key: str) -> No
         assert len(longest) < 1000
 
 
-@pytest.mark.parametrize("data", [b"", b"5", b"\x93hk\x01", b"\x93hk\x01\x01", b"\x93hk\x01\x00=[1]", b"\x80\x04K\x05.", b"x" * 10_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"5", b"\x93hk\x01", b"\x93hk\x01\x01", b"\x93hk\x01\x00=[1]", b"\x80\x04K\x05.", b"x" * 10_000]
+)
 async def test_bytes_that_are_not_ours_are_a_miss(redis: Redis, opening: Opening, data: bytes) -> None:
     async with opening(redis, NUMBERS, prefix="a:") as cache:
         await cache.set("other", 1)

@@ -11,9 +11,7 @@ import pytest
 
 from heykit.cache import Cache, Cached, cached, hybrid_cache, invalidate_tags, json_codec, redis_cache
 from heykit.resources import Redis
-from tests.cache.gate import Gate, gate, until
-
-__all__ = ["gate"]
+from tests.cache.gate import Gate, until
 
 Opening: TypeAlias = Callable[..., AbstractAsyncContextManager[Cache[int]]]
 Pair: TypeAlias = tuple[Cache[int], Cache[int]]
@@ -49,8 +47,8 @@ class Source:
         assert len(self.held) == reads
 
     def let_go(self) -> None:
-        for gate in self.held:
-            gate.set()
+        for each in self.held:
+            each.set()
 
 
 def shared(caches: Pair, source: Source) -> tuple[Cached[[int], int], Cached[[int], int]]:

@@ -102,7 +102,7 @@ async def test_requests_cancelled_at_random_moments_leave_nothing_and_get_nobody
 
         wrong = await cancelled_at_random(ask, longest=0.02)
         with anyio.fail_after(5):
-            while database.stats()["in_use"]:  # noqa: ASYNC110 - what is released later, nothing announces
+            while database.stats()["in_use"]:
                 await anyio.sleep(0.01)
         await every_slot_works(database, 10)
     assert wrong == []

@@ -16,7 +16,7 @@ from tests.servers import PostgresServer
 
 async def the_loss_is_noticed(database: Database) -> None:
     """Let the loop see that the connections were closed."""
-    while database.stats()["idle"]:  # noqa: ASYNC110 - nothing announces it
+    while database.stats()["idle"]:
         await anyio.sleep(0.01)
 
 
@@ -265,7 +265,7 @@ async def test_a_statement_that_outlives_its_block_meets_nobody(postgres_url: st
             await anyio.sleep(0.1)
         assert await database.fetch_value("SELECT count(*) FROM strays") == 0
         with anyio.fail_after(2):
-            while len(outcomes) < 2:  # noqa: ASYNC110 - nothing announces it
+            while len(outcomes) < 2:
                 await anyio.sleep(0.01)
         assert outcomes == ["lost", "this block is over: ask the database, or open another"]
         assert await database.fetch_value("SELECT count(*) FROM strays") == 0

@@ -37,7 +37,7 @@ def queue(here: World) -> RenderQueue:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     with anyio.fail_after(20):
-        while not await condition():  # noqa: ASYNC110 (conditions are asked of the database)
+        while not await condition():
             await anyio.sleep(OFTEN)
 
 

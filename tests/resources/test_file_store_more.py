@@ -157,7 +157,7 @@ async def test_what_is_too_old_is_deleted_now_and_then(tmp_path: Path) -> None:
     async with file_store(tmp_path, max_age=60) as store:
         await store.put("new", b"1")
         with anyio.fail_after(5):
-            while (tmp_path / "old").exists():  # noqa: ASYNC110 - nothing announces it
+            while (tmp_path / "old").exists():
                 await anyio.sleep(0.01)
         assert await names(store) == ["new"]
 

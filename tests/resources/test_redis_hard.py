@@ -156,7 +156,7 @@ async def test_closing_ends_what_is_in_flight_though_the_server_reads_nothing(
             tasks.start_soon(ask)
             await anyio.sleep(0.1)
         with anyio.fail_after(2):
-            while len(errors) < 2:  # noqa: ASYNC110 - nothing announces it
+            while len(errors) < 2:
                 await anyio.sleep(0.01)
 
 

@@ -1,0 +1,30 @@
+"""What the processes of one service share, where they do."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from heykit.cache import Cache, Codec, hybrid_cache, memory_cache
+from heykit.resources import Redis
+
+__all__ = ["Shared"]
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A Redis, or none. The service does without it, so its health is that of what uses it."""
+
+    redis: Redis | None
+
+    def cache(self, name: str, codec: Codec[V]) -> AbstractAsyncContextManager[Cache[V]]:
+        """Open a cache, for all processes where they share a Redis.
+
+        Without one it is this process's alone, and what another changes is seen when a value's time is over: 30 s.
+        """
+        if self.redis is None:
+            return memory_cache(max_size=10_000, default_ttl=30)
+        return hybrid_cache(self.redis, codec, prefix=f"heygen:{name}:", max_size=10_000, default_ttl=30)

@@ -67,7 +67,7 @@ def cached(
       it a time limit of its own.
     - What it raises reaches all who wait and is not kept; None is kept like any other value.
     - `invalidate` with the same arguments drops the value and a load in flight, in every process: who asked before
-      still gets what it brings, but it is not kept, and who asks afterwards starts a fresh one. After a write that means
+      still gets what it brings, but it is not kept, and who asks afterwards starts a fresh one. After a write, that is
       after the commit: `transaction.after_commit(lambda: find.invalidate(id))`. `invalidate_tags` does it to all with a
       tag; `tags` are those of every call, or a function of the arguments gives them.
     - For `stale` seconds after its time a value is still given, while one load in the background brings the next; in

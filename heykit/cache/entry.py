@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, Protocol, TypeVar
+import math
+from typing import Final, Generic, TypeVar
 
 from heykit.cache.tokens import Token
 
 V = TypeVar("V")
-
-
-class Due(Protocol):
-    """What has a place in the order of expiry."""
-
-    @property
-    def due(self) -> float: ...
-    @property
-    def key(self) -> str: ...
 
 
 GONE: Final = 0  # the queue of an entry that is in none
@@ -35,8 +27,8 @@ class Note:
 class Entry(Generic[V]):
     """A value and when it expires, on the cache's clock, infinity for never.
 
-    The rest is its place among the others: how often it was used, which queue it is in, and `due`, when it is looked
-    at for having expired, which is no later than it does.
+    The rest is its place among the others: how often it was used, which queue it is in, and `due`, when its turn comes
+    in the line of those that expire, infinity where it is in none.
     """
 
     __slots__ = ("due", "expires", "key", "note", "queue", "uses", "value")
@@ -44,7 +36,8 @@ class Entry(Generic[V]):
     def __init__(self, key: str, value: V, expires: float, note: Note | None = None) -> None:
         self.key = key
         self.value: V = value
-        self.expires = self.due = expires
+        self.expires = expires
+        self.due = math.inf
         self.note = note
         self.uses = 0
         self.queue = GONE
@@ -52,6 +45,3 @@ class Entry(Generic[V]):
     @property
     def weight(self) -> int:
         return 1 if self.note is None else self.note.weight
-
-    def __lt__(self, other: Due) -> bool:
-        return self.due < other.due or (self.due == other.due and self.key < other.key)

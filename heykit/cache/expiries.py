@@ -1,8 +1,9 @@
 """Entries in the order in which they expire, ties in the order of their keys.
 
-Those that come in this order, as with one time to live for all they do, stand in a line, the others in a heap. One that
-is given longer stays where it is, and goes back in when its turn comes; one that is given less time has a second
-reference. What is gone is dropped when its turn comes, or when it could be a quarter of what lives.
+Those that come in this order, as with one time to live for all they do, stand in a line, and for the others a reference
+lies in a heap. One in the line that is given longer stays where it is, and goes back to the end when its turn comes: so
+does one that was let go and stands for another key now. What is gone is dropped when its turn comes, or when it could
+be a quarter of what lives.
 """
 
 from __future__ import annotations
@@ -10,28 +11,29 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heapify, heappop, heappush
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
-from heykit.cache.entry import GONE, Due, Entry
+from heykit.cache.entry import GONE, Entry
 
 V = TypeVar("V")
 
 
-class _Sooner(Generic[V]):
-    """Stands for an entry that was given less time than it had."""
+class _Reference(Generic[V]):
+    """Stands for an entry that expires at a time for which there is no place at the end of the line."""
 
-    __slots__ = ("due", "entry", "key")
+    __slots__ = ("entry", "expires", "key")
 
     def __init__(self, entry: Entry[V]) -> None:
-        self.due = entry.expires
+        self.expires = entry.expires
         self.key = entry.key
         self.entry = entry
 
-    def __lt__(self, other: Due) -> bool:
-        return self.due < other.due or (self.due == other.due and self.key < other.key)
+    def __lt__(self, other: _Reference[V]) -> bool:
+        return self.expires < other.expires or (self.expires == other.expires and self.key < other.key)
 
-
-_Reference: TypeAlias = Entry[V] | _Sooner[V]
+    def holds(self) -> bool:
+        entry = self.entry
+        return entry.queue != GONE and entry.expires == self.expires and entry.key == self.key
 
 
 class Expiries(Generic[V]):
@@ -47,62 +49,50 @@ class Expiries(Generic[V]):
         return len(self._line) + len(self._heap)
 
     def add(self, entry: Entry[V]) -> None:
-        """Take in an entry that expires at some time."""
-        line, due = self._line, entry.due
-        self.soonest = min(self.soonest, due)
-        if not line or line[-1].due < due:
+        """Take in an entry that expires before its turn in the line comes, or is in no line."""
+        line, expires = self._line, entry.expires
+        if expires < self.soonest:
+            self.soonest = expires
+        if entry.due == math.inf and (not line or line[-1].due < expires):
+            entry.due = expires
             line.append(entry)
         else:
-            heappush(self._heap, entry)
+            heappush(self._heap, _Reference(entry))
         if len(line) + len(self._heap) > self._limit:
             self._tidy()
-
-    def change(self, entry: Entry[V], expires: float) -> None:
-        """Let an entry expire at another time, or never."""
-        entry.expires = expires
-        if entry.due == math.inf:
-            if expires < math.inf:
-                entry.due = expires
-                self.add(entry)
-        elif expires < entry.due:
-            self.soonest = min(self.soonest, expires)
-            heappush(self._heap, _Sooner(entry))
-            if len(self) > self._limit:
-                self._tidy()
 
     def pop(self, until: float) -> Entry[V] | None:
         """Give and forget the entry that expires first, if it does so no later than `until`."""
         line, heap = self._line, self._heap
         while True:
-            is_in_line = bool(line) and (not heap or line[0] < heap[0])
-            first = line[0] if is_in_line else heap[0] if heap else None
-            self.soonest = math.inf if first is None else first.due
-            if first is None or first.due > until:
+            is_in_line = bool(line) and (not heap or _is_sooner(line[0], heap[0]))
+            self.soonest = line[0].due if is_in_line else heap[0].expires if heap else math.inf
+            if self.soonest > until or self.soonest == math.inf:
                 return None
-            entry = self._expiring(line.popleft() if is_in_line else heappop(heap))
-            if entry is not None:
+            if not is_in_line:
+                reference = heappop(heap)
+                if reference.holds():
+                    return reference.entry
+                continue
+            entry = line.popleft()
+            due, entry.due = entry.due, math.inf
+            if entry.queue == GONE:
+                continue
+            if entry.expires == due:
                 return entry
-
-    def _expiring(self, first: _Reference[V]) -> Entry[V] | None:
-        if isinstance(first, _Sooner):
-            return first.entry if _lives(first) else None
-        if first.queue == GONE:
-            return None
-        if first.expires > first.due:
-            first.due = first.expires
-            if first.due < math.inf:
-                self.add(first)
-            return None
-        return first
+            if entry.expires != math.inf:
+                self.add(entry)
 
     def _tidy(self) -> None:
-        self._line = deque([entry for entry in self._line if entry.queue])
-        self._heap = [each for each in self._heap if _lives(each)]
+        gone = [entry for entry in self._line if entry.queue == GONE]
+        if gone:
+            self._line = deque([entry for entry in self._line if entry.queue])
+            for entry in gone:
+                entry.due = math.inf
+        self._heap = [reference for reference in self._heap if reference.holds()]
         heapify(self._heap)
         self._limit = len(self) + len(self) // 4 + 64
 
 
-def _lives(reference: _Reference[V]) -> bool:
-    if isinstance(reference, _Sooner):
-        return reference.entry.queue != GONE and reference.entry.expires == reference.due
-    return reference.queue != GONE
+def _is_sooner(entry: Entry[V], reference: _Reference[V]) -> bool:
+    return entry.due < reference.expires or (entry.due == reference.expires and entry.key < reference.key)

@@ -23,6 +23,7 @@ V = TypeVar("V")
 Strategy: TypeAlias = Literal["s3fifo", "lru", "lfu", "fifo", "ttl"]
 
 _KEPT = 1
+_LAST = math.nextafter(math.inf, 0)
 
 
 class Policy(Protocol[V]):
@@ -127,7 +128,7 @@ class _Soonest(Generic[V]):
         del self.entries[entry.key]
 
     def evict(self) -> Entry[V]:
-        entry = self._expiries.pop(until=math.inf) or next(iter(self.entries.values()))
+        entry = self._expiries.pop(until=_LAST) or next(iter(self.entries.values()))
         self.remove(entry)
         return entry
 

@@ -108,17 +108,26 @@ class Store(Generic[V]):
         room = self._most - weight
         if room < 0:
             return
+        expires = now + lifetime
+        entry = None
         while self.weight > room:
             if self._expiries.soonest <= now and (expired := self._expiries.pop(until=now)) is not None:
                 self._expire(expired)
             else:
-                gone = self._evict().note
-                self.weight -= 1 if gone is None else gone.weight
+                entry = self._evict()
+                self.weight -= 1 if entry.note is None else entry.note.weight
                 self.counts.evictions += 1
         self.weight += weight
-        entry = Entry(key, value, now + lifetime, note)
+        if entry is None:
+            entry = Entry(key, value, expires, note)
+        else:  # what was let go stands for the new one: it is at hand, and has its place in the line
+            entry.key = key
+            entry.value = value
+            entry.expires = expires
+            entry.note = note
+            entry.uses = 0
         self._add(entry)
-        if lifetime != math.inf:
+        if expires < entry.due and expires != math.inf:
             self._expiries.add(entry)
 
     def drop(self, key: str) -> bool:
@@ -145,8 +154,9 @@ class Store(Generic[V]):
             return False
         entry.value = value
         entry.note = note
-        if now + lifetime != entry.expires:
-            self._expiries.change(entry, now + lifetime)
+        was, entry.expires = entry.expires, now + lifetime
+        if entry.expires < entry.due and entry.expires not in (was, math.inf):
+            self._expiries.add(entry)
         if self.used is not None:
             self.used(entry.key)
         return True

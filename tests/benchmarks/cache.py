@@ -128,9 +128,9 @@ def _tell(title: str, traces: Mapping[str, tuple[Sequence[int], Sequence[int]]])
             found[strategy] += _row(name, strategy, [ratio(strategy, requests, size) for size in sizes])
         peer = [each for size in sizes if (each := _theine(requests, size)) is not None]
         found["theine"] += _row(name, "theine", peer)
-    for strategy, ratios in found.items():
+    for each, ratios in found.items():
         if ratios:
-            say(f"  mean       {strategy:8}{mean(ratios):7.2f}")
+            say(f"  mean       {each:8}{mean(ratios):7.2f}")
     return found
 
 

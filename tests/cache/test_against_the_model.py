@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from heykit.cache import Cache, Strategy, memory_cache
 from heykit.cache.entry import GONE, Entry
+from heykit.cache.counts import Counts
 from heykit.cache.expiries import Expiries
 from heykit.cache.s3fifo import S3Fifo
+from heykit.cache.store import Rules, Store
 from tests.cache.model import Clock, Model, Queues
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
@@ -213,13 +215,11 @@ def test_what_expires_comes_in_order_whatever_was_given_another_time(given: list
     entries: dict[str, Entry[None]] = {}
     expiries: Expiries[None] = Expiries()
     for key, expires in given:
-        if key in entries:
-            expiries.change(entries[key], expires)
-        else:
-            entries[key] = Entry(key, None, expires)
-            entries[key].queue = 1
-            if expires < math.inf:
-                expiries.add(entries[key])
+        entry = entries.setdefault(key, Entry(key, None, expires))
+        entry.queue = 1
+        entry.expires = expires
+        if expires < entry.due and expires < math.inf:
+            expiries.add(entry)
     popped = []
     while (entry := expiries.pop(until=50)) is not None:
         entry.queue = GONE
@@ -233,21 +233,34 @@ def test_what_expires_comes_in_order_whatever_was_given_another_time(given: list
 def test_the_order_of_expiry_holds_little_that_is_gone() -> None:
     expiries: Expiries[None] = Expiries()
     for turn in range(10_000):
-        entry = Entry("a", None, float(turn % 7))
+        entry = Entry("a", None, float(turn % 7 + turn // 100))
         entry.queue = 1
         expiries.add(entry)
         entry.queue = GONE
         assert len(expiries) <= 65
 
-    expiries.add(Entry("b", None, 3.0))
-
 
 def test_one_key_given_more_and_less_time_again_and_again_takes_no_more_room() -> None:
     expiries: Expiries[None] = Expiries()
-    entry = Entry("a", None, 100.0)
-    entry.queue = 1
-    expiries.add(entry)
+    clock = Clock()
+    store: Store[int] = Store(Rules(10, clock=clock), Counts())
     for turn in range(10_000):
-        expiries.change(entry, 1.0 + turn / 1000)
-        expiries.change(entry, 200.0)
-        assert len(expiries) < 200
+        clock.now = turn / 1000
+        store.put("a", turn, 1.0)
+        store.put("a", turn, 200.0)
+        assert len(store._expiries) < 200
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1.0, 5.0, 5.0, 5.0, 30.0])), max_size=200))
+def test_what_is_let_go_and_stands_for_another_key_expires_when_that_one_does(sets: list[tuple[int, float]]) -> None:
+    clock = Clock()
+    store: Store[int] = Store(Rules(3, clock=clock), Counts())
+    expires: dict[str, float] = {}
+    for number, lifetime in sets:
+        clock.now += 0.7
+        store.put(str(number), number, lifetime)
+        expires[str(number)] = clock.now + lifetime
+        for key, entry in store.entries.items():
+            assert (entry.key, entry.value, entry.expires) == (key, int(key), expires[key])
+        kept = [entry.expires for entry in store.entries.values()]
+        assert store._expiries.soonest <= min(kept)

@@ -51,8 +51,7 @@ class Expiries(Generic[V]):
     def add(self, entry: Entry[V]) -> None:
         """Take in an entry that expires before its turn in the line comes, or is in no line."""
         line, expires = self._line, entry.expires
-        if expires < self.soonest:
-            self.soonest = expires
+        self.soonest = min(self.soonest, expires)
         if entry.due == math.inf and (not line or line[-1].due < expires):
             entry.due = expires
             line.append(entry)

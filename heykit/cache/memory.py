@@ -84,17 +84,9 @@ async def _opened(cache: _MemoryCache[V]) -> AsyncGenerator[Cache[V]]:
 
 class _MemoryCache(Generic[V]):
     __slots__ = (
-        "_clock",
-        "_closed",
-        "_find",
-        "_hits",
-        "_keys",
-        "_rules",
-        "_store",
-        "_tags",
-        "counts",
-        "default_lifetime",
-    )
+        "_clock", "_closed", "_find", "_fixed", "_hits", "_keys", "_look_up", "_put", "_rules", "_store", "_tags",
+        "counts", "default_lifetime",
+    )  # fmt: skip
 
     def __init__(self, rules: Rules[V]) -> None:
         self._rules = rules
@@ -103,6 +95,9 @@ class _MemoryCache(Generic[V]):
         self.counts = Counts()
         self._store = Store(rules, self.counts)
         self._find = self._store.find
+        self._put = self._store.put
+        self._look_up = self._store.entries.get
+        self._fixed = None if rules.jitter else self.default_lifetime
         self._keys = Tokens()
         self._tags = Tokens()
         self._closed = False
@@ -113,19 +108,18 @@ class _MemoryCache(Generic[V]):
     @overload
     async def get(self, key: str, default: D, /) -> V | D: ...
     async def get(self, key: str, default: D | None = None, /) -> V | D | None:
-        store = self._store
         # `find` written out where nothing is special: calling it would be a third of what a hit takes.
-        entry = store.entries.get(key)
-        if entry is None:
-            if self._closed:
-                self._check_open()
-            self.counts.misses += 1
-            return default
-        if entry.note is not None or ((expires := entry.expires) != _NEVER and expires <= self._clock()):
+        entry = self._look_up(key)
+        if entry is not None:
+            if entry.note is None and ((expires := entry.expires) == _NEVER or expires > self._clock()):
+                entry.uses += 1
+                self._hits += 1
+                return entry.value
             return self._got(key, default)
-        entry.uses += 1
-        self._hits += 1
-        return entry.value
+        if self._closed:
+            self._check_open()
+        self.counts.misses += 1
+        return default
 
     def _got(self, key: str, default: D | None) -> V | D | None:
         entry = self._store.find(key)
@@ -140,9 +134,7 @@ class _MemoryCache(Generic[V]):
         if self._closed or self._keys.held:
             self._check_open()
             self._keys.drop(key)  # what a load under way brings is older
-        self._store.put(
-            key, value, self._rules.lifetime(ttl) if ttl is not None or self._rules.jitter else self.default_lifetime
-        )
+        self._put(key, value, self._fixed if ttl is None and self._fixed is not None else self._rules.lifetime(ttl))
 
     async def delete(self, key: str, /) -> bool:
         self._check_open()
@@ -154,6 +146,7 @@ class _MemoryCache(Generic[V]):
         self._keys.drop_all()
         self._tags.drop_all()
         self._store.clear()
+        self._look_up = self._store.entries.get
 
     async def get_many(self, keys: Iterable[str], /) -> dict[str, V]:
         self._check_open()
@@ -168,8 +161,10 @@ class _MemoryCache(Generic[V]):
         return found
 
     async def set_many(self, values: Mapping[str, V], /, *, ttl: float | None = None) -> None:
+        self._check_open()
         lifetimes = [self._rules.lifetime(ttl) for _ in values]
         for (key, value), lifetime in zip(values.items(), lifetimes, strict=True):
+            self._keys.drop(key)  # what a load under way brings is older
             self._put(key, value, lifetime)
 
     async def health(self) -> Health:
@@ -206,7 +201,7 @@ class _MemoryCache(Generic[V]):
         self._check_open()
         if not ticket.dropped:
             lifetime = self._rules.lifetime(ttl) + grace
-            self._store.put(key, value, lifetime, tuple(ticket.tags.values()), is_mutable=not is_frozen(value))
+            self._put(key, value, lifetime, tuple(ticket.tags.values()), is_mutable=not is_frozen(value))
 
     async def release(self, key: str, ticket: Ticket, /) -> None:
         """Nobody else knows of a claim on memory: there is nothing to end."""
@@ -233,11 +228,7 @@ class _MemoryCache(Generic[V]):
         self._keys.drop_all()
         self._tags.drop_all()
         self._store.clear()
-
-    def _put(self, key: str, value: V, lifetime: float) -> None:
-        self._check_open()
-        self._keys.drop(key)  # what a load under way brings is older
-        self._store.put(key, value, lifetime)
+        self._look_up = self._store.entries.get
 
     def _check_open(self) -> None:
         if self._closed:

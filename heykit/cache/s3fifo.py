@@ -15,7 +15,7 @@ from collections import deque
 from typing import Final, Generic, TypeVar
 
 from heykit.cache.entry import GONE, Entry
-from heykit.cache.ghosts import MAIN, NONE, SMALL, mark, origin_of, table
+from heykit.cache.ghosts import FINGERPRINT, MAIN, SMALL, places
 
 V = TypeVar("V")
 
@@ -44,7 +44,7 @@ class S3Fifo(Generic[V]):
         self._main: deque[Entry[V]] = deque()
         self._small_weight = self._main_weight = 0
         self._seen = 0
-        self._ghosts = table(0)
+        self._ghosts = places(0)
         self._places = 1
         self._regret = 0.0
         self._forgets = 0.0
@@ -56,10 +56,12 @@ class S3Fifo(Generic[V]):
         key = entry.key
         self.entries[key] = entry
         hashed = hash(key)
-        found = self._ghosts[hashed % self._places]
-        if found and self._is_let_in(entry, found, hashed):
-            self._enter_main(entry)
-            return
+        came_from = self._ghosts[hashed % self._places] - (hashed >> 32 & FINGERPRINT)
+        if 0 < came_from <= MAIN:
+            self._ghosts[hashed % self._places] = 0
+            if self._is_let_in(entry, came_from):
+                self._enter_main(entry)
+                return
         if self._is_filling and self._small_weight >= self._target:
             self._fill()
         entry.queue = SMALL
@@ -76,7 +78,6 @@ class S3Fifo(Generic[V]):
         self._tidy()
 
     def evict(self) -> Entry[V]:
-        self._is_filling = False
         small, main = self._small, self._main
         while True:
             if self._small_weight >= self._target or not self._main_weight:
@@ -95,8 +96,9 @@ class S3Fifo(Generic[V]):
                 entry = main.popleft()
                 if not entry.queue:
                     continue
-                if entry.uses:
-                    entry.uses = min(entry.uses, _MOST_USES) - 1
+                uses = entry.uses
+                if uses:
+                    entry.uses = uses - 1 if uses < _MOST_USES else _MOST_USES - 1
                     main.append(entry)
                     continue
                 self._main_weight -= 1 if entry.note is None else entry.note.weight
@@ -105,18 +107,14 @@ class S3Fifo(Generic[V]):
             key = entry.key
             del self.entries[key]
             entry.queue = GONE
-            if len(self.entries) >= self._seen:
+            if self._is_filling or (entry.note is not None and len(self.entries) >= self._seen):
                 self._look_at_size(len(self.entries) + 1)
             hashed = hash(key)
-            self._ghosts[hashed % self._places] = mark(hashed, origin)
+            self._ghosts[hashed % self._places] = (hashed >> 32 & FINGERPRINT) + origin
             return entry
 
-    def _is_let_in(self, entry: Entry[V], found: int, hashed: int) -> bool:
+    def _is_let_in(self, entry: Entry[V], came_from: int) -> bool:
         """Tell whether one enters the main queue because it comes back, and learn from its coming back."""
-        came_from = origin_of(found, hashed)
-        if came_from == NONE:
-            return False
-        self._ghosts[hashed % self._places] = 0
         if came_from == SMALL:
             self._target = min(self._most, self._target + self._step)
         else:
@@ -155,9 +153,10 @@ class S3Fifo(Generic[V]):
             self._regret *= self._forgets
 
     def _look_at_size(self, entries: int) -> None:
-        """Set what goes by the number of entries, which only those tell that have gone in while there was room."""
+        """Set what goes by the number of entries, which is known when the room is full, and may grow with weights."""
+        self._is_filling = False
         self._seen = 2 * entries if self._seen else entries
-        self._ghosts = table(self._seen)
+        self._ghosts = places(self._seen)
         self._places = len(self._ghosts)
         self._forgets = 1 - 1 / max(8.0, _MEMORY * entries)
 

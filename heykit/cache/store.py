@@ -58,7 +58,7 @@ class Store(Generic[V]):
 
     __slots__ = (
         "_add", "_evict", "_expiries", "_most", "_notes", "_policy", "_rules", "_weigh", "clock", "counts", "entries",
-        "used", "weight",
+        "evictions", "used", "weight",
     )  # fmt: skip
 
     def __init__(self, rules: Rules[V], counts: Counts) -> None:
@@ -67,6 +67,7 @@ class Store(Generic[V]):
         self._weigh = rules.weigh
         self.clock = rules.clock
         self.counts = counts
+        self.evictions = 0  # those not counted yet
         self.clear()
 
     def clear(self) -> None:
@@ -99,8 +100,10 @@ class Store(Generic[V]):
         self, key: str, value: V, lifetime: float, tags: tuple[Token, ...] = (), *, is_mutable: bool = False
     ) -> None:
         """Keep a value in the place of what the key had; one that is larger than the whole store is not kept."""
-        weight = 1 if self._weigh is None else _checked_weight(self._weigh(value))
-        note = Note(weight, tags, is_mutable=is_mutable) if self._notes or tags or is_mutable else None
+        note, weight = None, 1
+        if self._notes or tags or is_mutable:
+            weight = 1 if self._weigh is None else _checked_weight(self._weigh(value))
+            note = Note(weight, tags, is_mutable=is_mutable)
         now = self.clock()
         entry = self.entries.get(key)
         if entry is not None and self._has_replaced(entry, value, now, lifetime, note):
@@ -108,15 +111,14 @@ class Store(Generic[V]):
         room = self._most - weight
         if room < 0:
             return
-        expires = now + lifetime
-        entry = None
+        entry, expires, expiries = None, now + lifetime, self._expiries
         while self.weight > room:
-            if self._expiries.soonest <= now and (expired := self._expiries.pop(until=now)) is not None:
+            if expiries.soonest <= now and (expired := expiries.pop(until=now)) is not None:
                 self._expire(expired)
             else:
                 entry = self._evict()
                 self.weight -= 1 if entry.note is None else entry.note.weight
-                self.counts.evictions += 1
+                self.evictions += 1
         self.weight += weight
         if entry is None:
             entry = Entry(key, value, expires, note)
@@ -128,7 +130,7 @@ class Store(Generic[V]):
             entry.uses = 0
         self._add(entry)
         if expires < entry.due and expires != math.inf:
-            self._expiries.add(entry)
+            expiries.add(entry)
 
     def drop(self, key: str) -> bool:
         """Take a value out; tell whether there was one that had not expired."""
@@ -142,6 +144,8 @@ class Store(Generic[V]):
         return entry.note is None or not any(tag.dropped for tag in entry.note.tags)
 
     def stats(self) -> CacheStats:
+        self.counts.evictions += self.evictions
+        self.evictions = 0
         return self.counts.stats(len(self.entries), self.weight)
 
     def _has_replaced(self, entry: Entry[V], value: V, now: float, lifetime: float, note: Note | None) -> bool:

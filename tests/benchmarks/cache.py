@@ -126,11 +126,11 @@ def _tell(title: str, traces: Mapping[str, tuple[Sequence[int], Sequence[int]]])
     for name, (requests, sizes) in traces.items():
         for strategy in COMPARED:
             found[strategy] += _row(name, strategy, [ratio(strategy, requests, size) for size in sizes])
-        peer = [each for size in sizes if (each := _theine(requests, size)) is not None]
+        peer = [found_there for size in sizes if (found_there := _theine(requests, size)) is not None]
         found["theine"] += _row(name, "theine", peer)
-    for each, ratios in found.items():
-        if ratios:
-            say(f"  mean       {each:8}{mean(ratios):7.2f}")
+    for each, all_of_it in found.items():
+        if all_of_it:
+            say(f"  mean       {each:8}{mean(all_of_it):7.2f}")
     return found
 
 

@@ -1,6 +1,6 @@
 """How fast the caches are beside others, in one interleaved run, and what an entry takes.
 
-Run it from the root of the repository, after `pip install cachetools cashews`: `python -m tests.benchmarks.cache_speed`.
+Run it from the root of the repository: `python -m tests.benchmarks.cache_speed`; it needs cachetools and cashews.
 A server of its own is started for what needs one. The figures are medians of rounds.
 """
 
@@ -107,14 +107,14 @@ async def of_cashews() -> tuple[Seconds, Seconds]:
 async def memory(rounds: int) -> None:
     found: dict[str, list[tuple[Seconds, Seconds]]] = {}
     for _ in range(rounds):
-        for name, measure in (
-            ("ours", lambda: ours(TTL)),
-            ("ours, without times", lambda: ours(None)),
-            ("cachetools", cachetools),
-            ("cashews", of_cashews),
+        for name, measured in (
+            ("ours", ours(TTL)),
+            ("ours, without times", ours(None)),
+            ("cachetools", cachetools()),
+            ("cashews", of_cashews()),
         ):
             gc.collect()
-            found.setdefault(name, []).append(await measure())
+            found.setdefault(name, []).append(await measured)
     for name, told in found.items():
         hit, mix = (median(each[at] for each in told) for at in (0, 1))
         say(f"{name:20} get hit {hit * 1e9:6.0f} ns   zipf mix {mix * 1e9:6.0f} ns")
@@ -151,7 +151,7 @@ async def bytes_an_entry() -> None:
 
 async def hybrid(url: str, port: int, rounds: int) -> None:
     made: Any = importlib.import_module("cashews")
-    peer = made.Cache()
+    peer: Any = made.Cache()
     # Over RESP3, the driver's default, it would not be told of any change.
     peer.setup(f"redis://127.0.0.1:{port}", client_side=True, client_side_prefix="peer:", protocol=2)
     await peer.init()

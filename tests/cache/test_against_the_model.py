@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from heykit.cache import Cache, Strategy, memory_cache
-from heykit.cache.entry import GONE, Entry
 from heykit.cache.counts import Counts
+from heykit.cache.entry import GONE, Entry
 from heykit.cache.expiries import Expiries
 from heykit.cache.s3fifo import S3Fifo
 from heykit.cache.store import Rules, Store
@@ -221,9 +221,9 @@ def test_what_expires_comes_in_order_whatever_was_given_another_time(given: list
         if expires < entry.due and expires < math.inf:
             expiries.add(entry)
     popped = []
-    while (entry := expiries.pop(until=50)) is not None:
-        entry.queue = GONE
-        popped.append(entry.key)
+    while (first := expiries.pop(until=50)) is not None:
+        first.queue = GONE
+        popped.append(first.key)
 
     last = [key for key, entry in entries.items() if entry.expires < math.inf]
     assert popped == sorted(last, key=lambda key: (entries[key].expires, key))
@@ -241,7 +241,6 @@ def test_the_order_of_expiry_holds_little_that_is_gone() -> None:
 
 
 def test_one_key_given_more_and_less_time_again_and_again_takes_no_more_room() -> None:
-    expiries: Expiries[None] = Expiries()
     clock = Clock()
     store: Store[int] = Store(Rules(10, clock=clock), Counts())
     for turn in range(10_000):

@@ -84,24 +84,35 @@ def cached(
     Raises TypeError for a function or arguments that make no key, and for tags, `stale` or `early` with a cache that is
     not heykit's; ValueError for a `ttl` that is not above 0, or a `stale` or `early` below.
     """
-    if ttl is not None:
-        checked_ttl(ttl)
+    store, times = _checked(cache, ttl, stale, early)
     if isinstance(tags, str):
         raise TypeError(f"tags are several: write ({tags!r},)")
     fixed = None if callable(tags) else tuple(tags)
     tags_of = tags if callable(tags) else _always(fixed or ())
-    store: Loading[V] = cache if isinstance(cache, Loading) else Foreign(cache)
-    if not 0 <= stale < math.inf or not 0 <= early < (store.default_lifetime if ttl is None else ttl):
-        raise ValueError("stale and early are 0 seconds or more, and early is less than ttl")
-    if isinstance(store, Foreign) and (stale or early or fixed != ()):
-        raise TypeError(f"{type(cache).__name__} knows neither tags nor the age of its values: use a cache of heykit's")
+    if isinstance(store, Foreign) and fixed != ():
+        raise _knows_too_little(cache)
 
     def decorate(function: Callable[P, Awaitable[V]]) -> Cached[P, V]:
         key_of = call_keys(function) if key is None else key
-        times = _Times(ttl, stale, early)
         return _Cached(store, function, key=key_of, tags=tags_of, times=times, copy=copy)
 
     return decorate
+
+
+def _checked(cache: Cache[V], ttl: float | None, stale: float, early: float) -> tuple[Loading[V], _Times]:
+    if ttl is not None:
+        checked_ttl(ttl)
+    store: Loading[V] = cache if isinstance(cache, Loading) else Foreign(cache)
+    if not 0 <= stale < math.inf or not 0 <= early < (store.default_lifetime if ttl is None else ttl):
+        raise ValueError("stale and early are 0 seconds or more, and early is less than ttl")
+    if isinstance(store, Foreign) and (stale or early):
+        raise _knows_too_little(cache)
+    return store, _Times(ttl, stale, early)
+
+
+def _knows_too_little(cache: object) -> TypeError:
+    name = type(cache).__name__
+    return TypeError(f"{name} knows neither tags nor the age of its values: use a cache of heykit's")
 
 
 async def invalidate_tags(cache: Cache[V], *tags: str) -> None:

@@ -48,14 +48,18 @@ class Policy(Protocol[V]):
 
 
 class _InOrder(Generic[V]):
-    """The first goes first: the one not used for longest (LRU), or the one that came first (FIFO)."""
+    """The first goes first: the one not used for longest (LRU), or the one that came first (FIFO).
 
-    __slots__ = ("entries", "used")
+    With `expiries` those come before, by the time they expire, ties in the order of their keys (TTL).
+    """
 
-    def __init__(self, *, by_use: bool) -> None:
-        # Popping the first of a plain dict again and again walks over all the holes before it.
+    __slots__ = ("_expiries", "entries", "used")
+
+    def __init__(self, *, by_use: bool = False, expiries: Expiries[V] | None = None) -> None:
+        # Taking the first of a plain dict again and again walks over all the holes before it.
         self.entries: OrderedDict[str, Entry[V]] = OrderedDict()
         self.used: Callable[[str], None] | None = self.entries.move_to_end if by_use else None
+        self._expiries = expiries
 
     def add(self, entry: Entry[V]) -> None:
         entry.queue = _KEPT
@@ -66,8 +70,10 @@ class _InOrder(Generic[V]):
         del self.entries[entry.key]
 
     def evict(self) -> Entry[V]:
-        _, entry = self.entries.popitem(last=False)
-        entry.queue = GONE
+        entry = None if self._expiries is None else self._expiries.pop(until=_LAST)
+        if entry is None:
+            entry = next(iter(self.entries.values()))
+        self.remove(entry)
         return entry
 
 
@@ -109,30 +115,6 @@ class _LeastUsed(Generic[V]):
                 return entry
 
 
-class _Soonest(Generic[V]):
-    """The one that expires soonest goes first, ties in the order of their keys; what never does last, as it came."""
-
-    __slots__ = ("_expiries", "entries", "used")
-
-    def __init__(self, expiries: Expiries[V]) -> None:
-        self.entries: OrderedDict[str, Entry[V]] = OrderedDict()
-        self.used = None
-        self._expiries = expiries
-
-    def add(self, entry: Entry[V]) -> None:
-        entry.queue = _KEPT
-        self.entries[entry.key] = entry
-
-    def remove(self, entry: Entry[V]) -> None:
-        entry.queue = GONE
-        del self.entries[entry.key]
-
-    def evict(self) -> Entry[V]:
-        entry = self._expiries.pop(until=_LAST) or next(iter(self.entries.values()))
-        self.remove(entry)
-        return entry
-
-
 def policy(strategy: Strategy, max_size: int, expiries: Expiries[V]) -> Policy[V]:
     """Build the empty policy of a strategy for so many entries; an unknown one is a ValueError."""
     match strategy:
@@ -143,7 +125,7 @@ def policy(strategy: Strategy, max_size: int, expiries: Expiries[V]) -> Policy[V
         case "lfu":
             return _LeastUsed()
         case "fifo":
-            return _InOrder(by_use=False)
+            return _InOrder()
         case "ttl":
-            return _Soonest(expiries)
+            return _InOrder(expiries=expiries)
     raise ValueError(f"strategy must be one of {', '.join(get_args(Strategy))}, not {strategy!r}")

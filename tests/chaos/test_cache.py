@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias, cast
 
@@ -15,24 +15,11 @@ import pytest
 from heykit.cache import Cache, cached, hybrid_cache, json_codec, redis_cache
 from heykit.resources import Redis, redis_client
 from tests.chaos.load import FULL, Load, Times
-from tests.servers import ValkeyServer, started_valkey
+from tests.servers import ValkeyServer
 
 Opening: TypeAlias = Callable[..., AbstractAsyncContextManager[Cache[int]]]
 NUMBERS = json_codec(int)
 KEYS = 200
-
-
-@pytest.fixture(scope="module")
-def fragile_valkey() -> Generator[ValkeyServer]:
-    yield from started_valkey()
-
-
-@pytest.fixture
-def valkey(fragile_valkey: ValkeyServer) -> Generator[ValkeyServer]:
-    fragile_valkey.start()
-    assert fragile_valkey.say("FLUSHALL") == b"+OK"
-    yield fragile_valkey
-    fragile_valkey.thaw()
 
 
 @pytest.fixture(params=[redis_cache, hybrid_cache])
@@ -46,7 +33,7 @@ class Deaf:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
 
-    async def execute(self, *command: str | bytes | int | float) -> object:
+    async def execute(self, *command: str | bytes | float) -> object:
         return await self.redis.execute(*command)
 
 

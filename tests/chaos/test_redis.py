@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Generator
 
 import anyio
-import pytest
 
 from heykit.errors import Unavailable
 from heykit.resilience import Retry, retry
 from heykit.resources import Redis, redis_client
 from tests.chaos.load import FULL, Load, Times, cancelled_at_random, require_recovery
-from tests.servers import ValkeyServer, started_valkey
-
-
-@pytest.fixture(scope="module")
-def fragile_valkey() -> Generator[ValkeyServer]:
-    yield from started_valkey()
-
-
-@pytest.fixture
-def valkey(fragile_valkey: ValkeyServer) -> Generator[ValkeyServer]:
-    fragile_valkey.start()
-    yield fragile_valkey
-    fragile_valkey.thaw()
+from tests.servers import ValkeyServer
 
 
 async def every_slot_works(redis: Redis, slots: int) -> None:

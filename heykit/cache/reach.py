@@ -206,7 +206,7 @@ class Reach:
             if not run or run != self._run:
                 await self._adopt(run, is_opening=is_opening)
         except NotReached as error:
-            self.reason = str(error)
+            self.reason = str(error) or self.reason
             return False
         if not await self._has_paid():
             return False

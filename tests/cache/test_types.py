@@ -5,7 +5,20 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import assert_type
 
-from heykit.cache import Cache, Cached, cached, memory_cache
+from heykit.cache import (
+    Cache,
+    Cached,
+    Commands,
+    bytes_codec,
+    cached,
+    hybrid_cache,
+    invalidate_tags,
+    json_codec,
+    memory_cache,
+    optional,
+    redis_cache,
+)
+from heykit.resources import Redis
 
 FindTitle = Cached[[int], str | None]
 
@@ -39,6 +52,45 @@ async def test_a_cached_function_keeps_its_signature() -> None:
             return str(number)
 
         assert_type(await other(1), str | None)
+
+
+async def shared(redis: Redis) -> None:
+    async with (
+        redis_cache(redis, json_codec(int), prefix="a:") as numbers,
+        hybrid_cache(redis, optional(bytes_codec()), prefix="b:", strategy="lfu", weigh=weight) as texts,
+    ):
+        assert_type(numbers, Cache[int])
+        assert_type(await texts.get("a"), bytes | None)
+        assert_type(await texts.get_many(["a"]), dict[str, bytes | None])
+
+        @cached(numbers, ttl=5, stale=1, tags=lambda id, name: (name,), key=lambda id, name: f"{id}{name}")
+        async def find(id: int, name: str) -> int:
+            return id
+
+        exact: Cached[[int, str], int] = find
+        assert_type(await find(1, name="a"), int)
+        await exact.invalidate(1, "a")
+        await invalidate_tags(numbers, "a", "b")
+
+        @cached(numbers, tags=("a",))
+        async def other() -> int:
+            return 1
+
+        assert_type(await other(), int)
+
+
+def weight(value: bytes | None) -> int:
+    return len(value or b"")
+
+
+async def wrong_shared_uses(redis: Redis, only: Commands, numbers: Cache[int]) -> None:
+    redis_cache(redis, json_codec(int))  # type: ignore[call-arg]
+    hybrid_cache(only, json_codec(int), prefix="a:")  # type: ignore[arg-type]
+    hybrid_cache(redis, json_codec(int), prefix="a:", strategy="newest")  # type: ignore[arg-type]
+    _: AbstractAsyncContextManager[Cache[str]] = redis_cache(redis, json_codec(int), prefix="a:")  # type: ignore[arg-type]
+    cached(numbers, tags=(1, 2))  # type: ignore[arg-type]
+    await invalidate_tags(numbers, 1)  # type: ignore[arg-type]
+    memory_cache(int, weigh=lambda value: value.title())  # type: ignore[attr-defined]
 
 
 async def wrong_uses(numbers: Cache[int], texts: Cache[str], find: FindTitle) -> None:

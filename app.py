@@ -39,6 +39,7 @@ VERSION: Final = "1.0"
 ISSUER: Final = "heygen"
 AUDIENCE: Final = "heygen-api"
 LONGEST_BODY: Final = 256 * 1024  # bytes: far above any order, far below what would fill the memory
+MOST_PAGES: Final = 64 * 1024 * 1024  # bytes of pages kept in memory, whoever asks for how many
 PATIENCE: Final = Retry(attempts=4, wait=1, deadline=5, on=(Unavailable,))  # with what may still be starting
 logger = logging.getLogger("heykit.app")
 
@@ -120,12 +121,12 @@ async def bell(shared: Shared = provided(redis)) -> AsyncGenerator[heygen.Bell]:
 
 @scope.application
 def profile_cache(shared: Shared = provided(redis)) -> AbstractAsyncContextManager[Cache[Profile | None]]:
-    return shared.cache("profiles", optional(json_codec(Profile)))
+    return shared.cache("profiles", optional(json_codec(Profile)), max_size=10_000)
 
 
 @scope.application
 def page_cache(shared: Shared = provided(redis)) -> AbstractAsyncContextManager[Cache[Page[Video]]]:
-    return shared.cache("pages", json_codec(Page[Video]))
+    return shared.cache("pages", json_codec(Page[Video]), max_size=MOST_PAGES, weigh=heygen.bytes_of_page)
 
 
 # ---------------------------------------------------------------------------------------------------------- services

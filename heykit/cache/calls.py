@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from copy import deepcopy
 from functools import partial, update_wrapper
-from typing import Generic, ParamSpec, TypeVar, overload
+from typing import Final, Generic, ParamSpec, TypeVar, overload
 
 from heykit.cache.flights import Flights
 from heykit.cache.foreign import Foreign
@@ -21,6 +21,9 @@ from heykit.cache.tokens import Ticket
 
 P = ParamSpec("P")
 V = TypeVar("V")
+
+_MOST_TAGS: Final = 1000
+_PAUSE: Final = 1.0  # seconds between loads in the background that fail, and between telling of the same trouble
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +75,7 @@ def cached(
       tag; `tags` are those of every call, or a function of the arguments gives them.
     - For `stale` seconds after its time a value is still given, while one load in the background brings the next; in
       the last `early` seconds before it is given as ever, but the next is loaded already. A load that fails there is
-      logged, and tried again at the next call.
+      logged, and tried again a second later.
     - A cache that cannot be read or written costs a load, never the call: it is logged.
     - What a caller does to a value reaches nobody else: one that could be changed (lists, dicts, most objects) is
       handed out as a copy, made by `copy`; frozen dataclasses, tuples of those and strings as they are, and so is what
@@ -85,10 +88,8 @@ def cached(
     not heykit's; ValueError for a `ttl` that is not above 0, or a `stale` or `early` below.
     """
     store, times = _checked(cache, ttl, stale, early)
-    if isinstance(tags, str):
-        raise TypeError(f"tags are several: write ({tags!r},)")
-    fixed = None if callable(tags) else tuple(tags)
-    tags_of = tags if callable(tags) else _always(fixed or ())
+    fixed = None if callable(tags) else _in_order(tags)
+    tags_of = _ordered(tags) if callable(tags) else _always(fixed or ())
     if isinstance(store, Foreign) and fixed != ():
         raise _knows_too_little(cache)
 
@@ -103,7 +104,7 @@ def _checked(cache: Cache[V], ttl: float | None, stale: float, early: float) -> 
     if ttl is not None:
         checked_ttl(ttl)
     store: Loading[V] = cache if isinstance(cache, Loading) else Foreign(cache)
-    if not 0 <= stale < math.inf or not 0 <= early < (store.default_lifetime if ttl is None else ttl):
+    if not 0 <= stale < math.inf or not 0 <= early < store.shortest(ttl):
         raise ValueError("stale and early are 0 seconds or more, and early is less than ttl")
     if isinstance(store, Foreign) and (stale or early):
         raise _knows_too_little(cache)
@@ -150,7 +151,7 @@ class _Cached(Generic[P, V]):
         load: Callable[P, Awaitable[V]],
         *,
         key: Callable[P, str],
-        tags: Callable[P, Iterable[str]],
+        tags: Callable[P, tuple[str, ...]],
         times: _Times,
         copy: Callable[[V], V],
     ) -> None:
@@ -161,12 +162,13 @@ class _Cached(Generic[P, V]):
         self._times = times
         self._copy = copy
         self._name = getattr(load, "__qualname__", repr(load))
+        self._quiet_until = self._told_until = -math.inf
         self._flights: Flights[_Loaded[V]] = Flights(self._name)
         update_wrapper(self, load, updated=())  # what a callable object holds would be taken for what this one does
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> V:
         key = self._key(*args, **kwargs)
-        tags = tuple(self._tags(*args, **kwargs))
+        tags = self._tags(*args, **kwargs)
         while True:
             flight = self._flights.under_way(key)
             found = await self._find(key, tags, None if flight is None else flight.ticket)
@@ -190,9 +192,18 @@ class _Cached(Generic[P, V]):
         await self._store.drop(self._key(*args, **kwargs))
 
     def _refresh(self, key: str, tags: tuple[str, ...], call: Callable[[], Awaitable[V]]) -> None:
-        if self._flights.under_way(key) is None:
-            load = partial(self._load, key, tags, call, self._times.fresh_above)
+        if self._flights.under_way(key) is None and time.monotonic() >= self._quiet_until:
+            load = partial(self._refreshed, key, tags, call)
             self._flights.start(key, self._store.ticket(key, tags), load)
+
+    async def _refreshed(
+        self, key: str, tags: tuple[str, ...], call: Callable[[], Awaitable[V]], ticket: Ticket
+    ) -> _Loaded[V]:
+        try:
+            return await self._load(key, tags, call, self._times.fresh_above, ticket)
+        except BaseException:
+            self._quiet_until = time.monotonic() + _PAUSE
+            raise
 
     async def _load(
         self,
@@ -243,11 +254,30 @@ class _Cached(Generic[P, V]):
             return value
 
     def _tell(self, what: str) -> None:
-        _log.warning("the cache of %s could not be %s", self._name, what, exc_info=True)
+        if (now := time.monotonic()) >= self._told_until:
+            self._told_until = now + _PAUSE
+            _log.warning("the cache of %s could not be %s", self._name, what, exc_info=True)
 
 
-def _always(tags: tuple[str, ...]) -> Callable[P, Iterable[str]]:
-    def same(*args: P.args, **kwargs: P.kwargs) -> Iterable[str]:
+def _always(tags: tuple[str, ...]) -> Callable[P, tuple[str, ...]]:
+    def same(*args: P.args, **kwargs: P.kwargs) -> tuple[str, ...]:
         return tags
 
     return same
+
+
+def _ordered(tags: Callable[P, Iterable[str]]) -> Callable[P, tuple[str, ...]]:
+    def in_order(*args: P.args, **kwargs: P.kwargs) -> tuple[str, ...]:
+        return _in_order(tags(*args, **kwargs))
+
+    return in_order
+
+
+def _in_order(tags: Iterable[str]) -> tuple[str, ...]:
+    """Give each tag once, and in an order that is the same in all processes."""
+    if isinstance(tags, str):
+        raise TypeError(f"tags are several: give ({tags!r},)")
+    given = tuple(sorted(set(tags)))
+    if len(given) > _MOST_TAGS:
+        raise ValueError(f"{len(given):,} tags are too many: {_MOST_TAGS:,} at most")
+    return given

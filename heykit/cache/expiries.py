@@ -88,7 +88,8 @@ class Expiries(Generic[V]):
             self._line = deque([entry for entry in self._line if entry.queue])
             for entry in gone:
                 entry.due = math.inf
-        self._heap = [reference for reference in self._heap if reference.holds()]
+        held = {(reference.expires, reference.key): reference for reference in self._heap if reference.holds()}
+        self._heap = [*held.values()]
         heapify(self._heap)
         self._limit = len(self) + len(self) // 4 + 64
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, ContextVar
+from copy import copy
 from typing import Generic, TypeVar
 
 from heykit.cache.tokens import Ticket
@@ -19,6 +20,10 @@ from heykit.errors import Unavailable
 V = TypeVar("V")
 
 _log = logging.getLogger(__name__)
+
+
+# The loads that this code is a part of. It is all that a load's context takes over.
+_above: ContextVar[frozenset[object]] = ContextVar("_above", default=frozenset())
 
 
 class Flight(Generic[V]):
@@ -58,12 +63,16 @@ class Flights(Generic[V]):
         flight: Flight[V] = Flight(ticket)
         self._by_key[key] = flight
         self._aloft.add(flight)
-        flight.task = asyncio.get_running_loop().create_task(load(ticket), context=Context())
+        context = Context()
+        context.run(_above.set, _above.get() | {flight})
+        flight.task = asyncio.get_running_loop().create_task(load(ticket), context=context)
         flight.task.add_done_callback(lambda _: self._land(key, flight))
         return flight
 
     async def arrival(self, flight: Flight[V]) -> V:
-        """Wait for what a flight brings."""
+        """Wait for what a flight brings. Raises RuntimeError in a load that would wait for itself."""
+        if flight in _above.get():
+            raise RuntimeError(f"the load of {self._name} asks for the very value that it is to bring")
         flight.waiting += 1
         try:
             # Unlike awaiting the task, this passes a waiter's cancellation on to nobody.
@@ -72,6 +81,9 @@ class Flights(Generic[V]):
             flight.waiting -= 1
         if flight.task.cancelled():
             raise Unavailable(f"the load of {self._name} was cancelled before it had a value; ask again")
+        error = flight.task.exception()
+        if error is not None:
+            raise _own(error)
         return flight.task.result()
 
     def _land(self, key: str, flight: Flight[V]) -> None:
@@ -82,3 +94,15 @@ class Flights(Generic[V]):
         error = None if flight.task.cancelled() else flight.task.exception()
         if error is not None and not flight.waiting:
             _log.warning("a load of %s failed when nobody waited for it", self._name, exc_info=error)
+
+
+def _own(error: BaseException) -> BaseException:
+    """Give each who waits an error of their own, for what they were handling becomes a part of it (`__context__`)."""
+    try:
+        made = copy(error)
+    except Exception:  # noqa: BLE001 - one that cannot be copied is the same for all
+        return error
+    if type(made) is not type(error):
+        return error
+    made.__cause__, made.__suppress_context__ = error.__cause__, error.__suppress_context__
+    return made.with_traceback(error.__traceback__)

@@ -24,13 +24,14 @@ class _Missing(Enum):
 class Foreign(Generic[V]):
     """Without tags, and without the time a value has left."""
 
-    default_lifetime = math.inf
-
     def __init__(self, cache: Cache[V]) -> None:
         self.counts = Counts()
         self._cache = cache
         self._keys = Tokens()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def shortest(self, ttl: float | None, /) -> float:
+        return math.inf if ttl is None else ttl
 
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
         return Ticket(self._keys.take(key), {})

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from pathlib import PurePath
+from typing import Final
 from uuid import UUID
 
 _PLAIN = frozenset(
@@ -18,16 +19,24 @@ _PLAIN = frozenset(
 )  # fmt: skip
 
 
-_UNSET = object()
+_UNSET: Final = object()
+_MOST: Final = 10_000  # of what a value holds is looked at
 
 
 def is_frozen(value: object) -> bool:
     """Tell whether a value and all it holds can certainly not be changed; what is not known is taken to be."""
-    kind = type(value)
-    if kind in _PLAIN or isinstance(value, Enum | PurePath | type):
-        return True
-    if kind is tuple or kind is frozenset:
-        return all(map(is_frozen, value))  # type: ignore[call-overload]
-    if is_dataclass(value) and getattr(vars(kind).get("__dataclass_params__"), "frozen", False):
-        return all(is_frozen(getattr(value, field.name, _UNSET)) for field in fields(value))
+    left = [value]
+    for _ in range(_MOST):
+        if not left:
+            return True
+        each = left.pop()
+        kind = type(each)
+        if kind in _PLAIN or isinstance(each, Enum | PurePath | type):
+            continue
+        if isinstance(each, tuple | frozenset) and kind in {tuple, frozenset}:
+            left += each
+        elif is_dataclass(each) and getattr(vars(kind).get("__dataclass_params__"), "frozen", False):
+            left += [getattr(each, field.name, _UNSET) for field in fields(each)]
+        else:
+            return False
     return False

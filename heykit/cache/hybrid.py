@@ -99,10 +99,12 @@ class _HybridCache(Generic[V]):
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
         try:
-            async with self._far.kept(), beside(self._listen):
+            # Listened first: a server that is started anew afterwards is heard of.
+            async with beside(self._listen):
                 with anyio.move_on_after(self._far.reach.timeout):
                     await self._is_ready.wait()
-                yield
+                async with self._far.kept():
+                    yield
         finally:
             self._hears = False
             self._forget_all()
@@ -188,9 +190,8 @@ class _HybridCache(Generic[V]):
 
     # -------------------------------------------------------------------------------- what `cached` asks of a cache
 
-    @property
-    def default_lifetime(self) -> float:
-        return self._far.default_lifetime
+    def shortest(self, ttl: float | None, /) -> float:
+        return self._far.shortest(ttl)
 
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
         return self._far.ticket(key, tags)
@@ -245,9 +246,9 @@ class _HybridCache(Generic[V]):
             is_mutable = not is_frozen(looked.value)
             try:
                 value = deepcopy(looked.value) if is_mutable else looked.value
-            except Exception:  # noqa: BLE001 - what cannot be copied is read in Redis each time
+                self._near.put(key, value, left, tags, is_mutable=is_mutable)
+            except Exception:  # noqa: BLE001 - what cannot be copied or weighed is read in Redis each time
                 return
-            self._near.put(key, value, left, tags, is_mutable=is_mutable)
 
     def _forget(self, key: str) -> None:
         self._keys.drop(key)
@@ -284,6 +285,8 @@ class _HybridCache(Generic[V]):
             await anyio.sleep(_PAUSE)
 
     def _hear(self) -> None:
+        if self._is_ready.is_set():
+            self._far.reach.doubt("it was not heard for a while")
         self._forget_all()
         self._hears = True
         self._is_ready.set()

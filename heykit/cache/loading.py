@@ -27,9 +27,8 @@ class Loading(Protocol[V]):
 
     @property
     def counts(self) -> Counts: ...
-    @property
-    def default_lifetime(self) -> float:
-        """The seconds a value lives for which no time is given."""
+    def shortest(self, ttl: float | None, /) -> float:
+        """Tell how many seconds a value of this time to live, or of the default, lives at least."""
 
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
         """Give a load the right to keep what it will bring."""

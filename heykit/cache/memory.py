@@ -85,19 +85,18 @@ async def _opened(cache: _MemoryCache[V]) -> AsyncGenerator[Cache[V]]:
 class _MemoryCache(Generic[V]):
     __slots__ = (
         "_clock", "_closed", "_find", "_fixed", "_hits", "_keys", "_look_up", "_put", "_rules", "_store", "_tags",
-        "counts", "default_lifetime",
+        "counts",
     )  # fmt: skip
 
     def __init__(self, rules: Rules[V]) -> None:
         self._rules = rules
-        self.default_lifetime = math.inf if rules.default_ttl is None else rules.default_ttl
         self._clock = rules.clock
         self.counts = Counts()
         self._store = Store(rules, self.counts)
         self._find = self._store.find
         self._put = self._store.put
         self._look_up = self._store.entries.get
-        self._fixed = None if rules.jitter else self.default_lifetime
+        self._fixed = None if rules.jitter else rules.lifetime(None)
         self._keys = Tokens()
         self._tags = Tokens()
         self._closed = False
@@ -179,6 +178,9 @@ class _MemoryCache(Generic[V]):
         return self._store.stats()
 
     # -------------------------------------------------------------------------------- what `cached` asks of a cache
+
+    def shortest(self, ttl: float | None, /) -> float:
+        return self._rules.shortest(ttl)
 
     def ticket(self, key: str, tags: tuple[str, ...], /) -> Ticket:
         return Ticket(self._keys.take(key), {tag: self._tags.take(tag) for tag in tags})

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -36,6 +37,7 @@ Argument: TypeAlias = str | bytes | int | float
 _LOOK_EVERY: Final = 0.1  # seconds
 _TRUST_AFTER: Final = 1.0  # seconds: ten times as long as anybody takes to pay what is owed
 _SHORT: Final = 0.3  # seconds: what is away no longer, and failed nobody, was a connection and not the server
+_TROUBLE: Final = 10.0  # seconds for which health tells of what was refused
 _MOST_OWED: Final = 10_000  # keys
 _AT_ONCE: Final = 500  # keys in one command
 
@@ -81,6 +83,7 @@ class Reach:
         self._run = b""
         self.state: State = "away"
         self.reason = "it was not asked yet"
+        self._refusal, self._refused_at = "", -math.inf
 
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
@@ -167,9 +170,21 @@ class Reach:
         except Exception as error:  # noqa: BLE001 - of any driver
             self._counts.errors += 1
             if not _says_away(error):
+                if command[0] != "INFO":
+                    self._note_refusal(str(error))
                 raise Refused(str(error)) from None
             self._lose(error)
-            raise NotReached(str(error)) from None
+            raise NotReached(self.reason) from None
+
+    @property
+    def refusal(self) -> str:
+        """What Redis has refused to do in the last seconds, and why."""
+        return self._refusal if self._clock() - self._refused_at < _TROUBLE else ""
+
+    def _note_refusal(self, why: str) -> None:
+        if not self.refusal:
+            logger.warning("Redis does not do all that a cache asks of it: %s", why)
+        self._refusal, self._refused_at = why, self._clock()
 
     def _lose(self, error: Exception) -> None:
         reason = str(error) or f"it did not answer within {self.timeout:g} s"
@@ -206,7 +221,7 @@ class Reach:
             if not run or run != self._run:
                 await self._adopt(run, is_opening=is_opening)
         except NotReached as error:
-            self.reason = str(error) or self.reason
+            self.reason = str(error)
             return False
         if not await self._has_paid():
             return False
@@ -253,7 +268,8 @@ class Reach:
     async def _has_paid(self) -> bool:
         try:
             await self._pay_now()
-        except NotReached:
+        except NotReached as error:
+            self.reason = str(error)
             return False
         return True
 

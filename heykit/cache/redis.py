@@ -13,7 +13,7 @@ from typing import Generic, TypeVar, overload
 import anyio
 
 from heykit._background import beside
-from heykit._feeds import Lost
+from heykit._feeds import Lost, Resumed
 from heykit.cache.counts import Counts
 from heykit.cache.figures import figures
 from heykit.cache.frozen import is_frozen
@@ -79,7 +79,7 @@ class RedisCache(Generic[V]):
     ) -> None:
         if not timeout > 0:
             raise ValueError("timeout must be above 0 seconds")
-        self.default_lifetime = math.inf if default_ttl is None else checked_ttl(default_ttl, "default_ttl")
+        self._default = math.inf if default_ttl is None else checked_ttl(default_ttl, "default_ttl")
         self.counts = Counts()
         self.layout = Layout(prefix)
         self.reach = Reach(commands, self.layout, self.counts, timeout=timeout, entropy=entropy)
@@ -88,14 +88,20 @@ class RedisCache(Generic[V]):
         self.tags = Tokens()
         self._commands = None if is_watched or not isinstance(commands, TrackedCommands) else commands
         self._renewing: dict[Ticket, asyncio.Task[None]] = {}
+        self._is_watched = asyncio.Event()
         self._is_open = False
 
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
         try:
-            async with self.reach.kept(), beside(*(() if self._commands is None else (self._watch,))):
-                self._is_open = True
-                yield
+            # Listened first: a server that is started anew afterwards is heard of.
+            async with beside(*(() if self._commands is None else (self._watch,))):
+                if self._commands is not None:
+                    with anyio.move_on_after(self.reach.timeout):
+                        await self._is_watched.wait()
+                async with self.reach.kept():
+                    self._is_open = True
+                    yield
         finally:
             self._is_open = False
             for task in self._renewing.values():
@@ -150,6 +156,8 @@ class RedisCache(Generic[V]):
             return Health("fail", "cache", "the cache is closed", told)
         if self.reach.state != "here":
             return Health("warn", "cache", f"values are loaded each time: {self.reach.reason}", told)
+        if self.reach.refusal:
+            return Health("warn", "cache", f"Redis does not do all that is asked of it: {self.reach.refusal}", told)
         return Health("pass", "cache", figures=told)
 
     def stats(self) -> CacheStats:
@@ -212,14 +220,23 @@ class RedisCache(Generic[V]):
         What it tells is of no interest, but for the connection on which it would.
         """
         assert self._commands is not None
+        told = ""
         while True:
             try:
                 async with self._commands.invalidations(self.layout.generation.decode()) as feed:
+                    if self._is_watched.is_set():
+                        self.reach.doubt("it was not heard for a while")
+                    self._is_watched.set()
                     async for event in feed:
                         if isinstance(event, Lost):
                             self.reach.doubt(event.reason)
+                        elif isinstance(event, Resumed):
+                            self.reach.doubt("it was not heard for a while")
             except HeykitError as error:
-                logger.info("a cache does not hear when Redis is lost, and sees it by what fails: %s", error)
+                if str(error) != told:
+                    told = str(error)
+                    logger.info("a cache does not hear when Redis is lost, and sees it by what fails: %s", told)
+            self._is_watched.set()
             await anyio.sleep(_WATCH_PAUSE)
 
     def check_open(self) -> None:
@@ -236,8 +253,11 @@ class RedisCache(Generic[V]):
             self.counts.l2_hits += 1
         return looked
 
+    def shortest(self, ttl: float | None, /) -> float:
+        return self._lifetime(ttl)
+
     def _lifetime(self, ttl: float | None) -> float:
-        return self.default_lifetime if ttl is None else checked_ttl(ttl)
+        return self._default if ttl is None else checked_ttl(ttl)
 
     async def _renew(self, key: str, ticket: Ticket) -> None:
         while ticket.claim and not ticket.dropped:

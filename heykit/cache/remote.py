@@ -159,10 +159,9 @@ class Remote(Generic[V]):
             self._give_up(key, ticket)  # it may have been claimed, and only the answer was lost
             return True, None
         match found:
-            case [int(taken), data, int(left), *held]:
-                if taken:
-                    ticket.stamps = _stamps(held)
-                    ticket.claim = claim + ticket.stamps[0]
+            case [taken, data, int(left), *held]:
+                if isinstance(taken, bytes):
+                    ticket.claim, ticket.stamps = taken, _stamps(held)
                 looked = self._understood(data, left, held) if losses == self._reach.losses else None
                 return bool(taken), looked
         return True, None

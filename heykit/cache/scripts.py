@@ -7,28 +7,45 @@ from __future__ import annotations
 
 from typing import Final
 
-# KEYS: value, lock, generation, tags...   -> value, milliseconds it has left, who loads it, the stamps
-LOOK: Final = """
-local found = {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}
-for at = 2, #KEYS do found[#found + 1] = redis.call('GET', KEYS[at]) end
-return found
+# What is of another type than ours is nothing of ours; whoever writes there replaces it.
+_GET: Final = """
+local function get(key)
+  local value = redis.pcall('GET', key)
+  if type(value) == 'table' then return false end
+  return value
+end
 """
 
+# KEYS: value, lock, generation, tags...   -> value, milliseconds it has left, who loads it, the stamps
+LOOK: Final = (
+    _GET
+    + """
+local found = {get(KEYS[1]), redis.call('PTTL', KEYS[1])}
+for at = 2, #KEYS do found[#found + 1] = get(KEYS[at]) end
+return found
+"""
+)
+
 # KEYS: generation, values...   -> the stamp, then each value with the milliseconds it has left
-LOOK_MANY: Final = """
-local found = {redis.call('GET', KEYS[1])}
+LOOK_MANY: Final = (
+    _GET
+    + """
+local found = {get(KEYS[1])}
 for at = 2, #KEYS do
-  found[#found + 1] = redis.call('GET', KEYS[at])
+  found[#found + 1] = get(KEYS[at])
   found[#found + 1] = redis.call('PTTL', KEYS[at])
 end
 return found
 """
+)
 
 # KEYS: generation, then each value with its lock   ARGV: what stands before the stamp, a new stamp, milliseconds or 0,
 #   then what stands behind the stamp of each
 # A load under way loses its right to keep what it brings: that is older.
-SET: Final = """
-local stamp = redis.call('GET', KEYS[1])
+SET: Final = (
+    _GET
+    + """
+local stamp = get(KEYS[1])
 if not stamp then
   stamp = ARGV[2]
   redis.call('SET', KEYS[1], stamp)
@@ -41,14 +58,17 @@ for at = 2, #KEYS, 2 do
 end
 return 1
 """
+)
 
 # KEYS: lock, value, generation, tags...   ARGV: claim, milliseconds, new stamps...
-#   -> 1 where the claim is ours, the value, milliseconds it has left, the stamps, which are made where there are none
-# A claim ends with its generation: whoever made it under an older one may not keep what it loads.
-CLAIM: Final = """
+#   -> the claim where it is ours, the value, milliseconds it has left, the stamps, which are made where there are none
+# A claim ends with one of its stamps: whoever made it under an older one may not keep what it loads.
+CLAIM: Final = (
+    _GET
+    + """
 local stamps = {}
 for at = 3, #KEYS do
-  local stamp = redis.call('GET', KEYS[at])
+  local stamp = get(KEYS[at])
   if not stamp then
     stamp = ARGV[at]
     if at == 3 then
@@ -59,19 +79,18 @@ for at = 3, #KEYS do
   end
   stamps[#stamps + 1] = stamp
 end
-local generation = string.sub(stamps[1], 1, 8)
-local held = redis.call('GET', KEYS[1])
-local taken = 0
-if not held or string.sub(held, 9) ~= generation then
-  redis.call('SET', KEYS[1], ARGV[1] .. generation, 'PX', ARGV[2])
-  taken = 1
+local under = redis.sha1hex(table.concat(stamps))
+local held = get(KEYS[1])
+local taken = false
+if not held or string.sub(held, 9) ~= under then
+  taken = ARGV[1] .. under
+  redis.call('SET', KEYS[1], taken, 'PX', ARGV[2])
 end
-local value = redis.pcall('GET', KEYS[2])
-if type(value) == 'table' then value = false end
-local found = {taken, value, redis.call('PTTL', KEYS[2])}
+local found = {taken, get(KEYS[2]), redis.call('PTTL', KEYS[2])}
 for at = 1, #stamps do found[at + 3] = stamps[at] end
 return found
 """
+)
 
 # KEYS: lock, value, tags...   ARGV: claim, data, milliseconds or 0   -> 1 where it is kept
 # The stamp of a tag outlives every value under it, by far: whoever keeps copies hears each time it is given longer.

@@ -52,6 +52,11 @@ class Rules(Generic[V]):
         seconds = (math.inf if self.default_ttl is None else self.default_ttl) if ttl is None else checked_ttl(ttl)
         return seconds * (1 - self.jitter * self.entropy()) if self.jitter else seconds
 
+    def shortest(self, ttl: float | None) -> float:
+        """Give the seconds a value lives at least."""
+        seconds = (math.inf if self.default_ttl is None else self.default_ttl) if ttl is None else ttl
+        return seconds * (1 - self.jitter)
+
 
 class Store(Generic[V]):
     """Entries up to a size. It awaits nothing, so whatever it does is done at once."""
@@ -116,6 +121,8 @@ class Store(Generic[V]):
             if expiries.soonest <= now and (expired := expiries.pop(until=now)) is not None:
                 self._expire(expired)
             else:
+                if entry is not None:
+                    _empty(entry)
                 entry = self._evict()
                 self.weight -= 1 if entry.note is None else entry.note.weight
                 self.evictions += 1
@@ -140,8 +147,9 @@ class Store(Generic[V]):
         if entry.expires <= self.clock():
             self._expire(entry)
             return False
+        held = entry.note is None or not any(tag.dropped for tag in entry.note.tags)
         self._remove(entry)
-        return entry.note is None or not any(tag.dropped for tag in entry.note.tags)
+        return held
 
     def stats(self) -> CacheStats:
         self.counts.evictions += self.evictions
@@ -172,6 +180,13 @@ class Store(Generic[V]):
     def _remove(self, entry: Entry[V]) -> None:
         self._policy.remove(entry)
         self.weight -= entry.weight
+        _empty(entry)
+
+
+def _empty(entry: Entry[V]) -> None:
+    """Let a value go at once: its entry stays for as long as it has a place in some order."""
+    del entry.value
+    entry.note = None
 
 
 def _checked_weight(weight: int) -> int:

@@ -43,7 +43,7 @@ from heykit.heygen.shared import Shared
 from heykit.heygen.shared_bell import shared_bell
 from heykit.heygen.storyboard import storyboard_renderer
 from heykit.heygen.users import ROLES, Owner, Profile, User, Users, user_store
-from heykit.heygen.videos import Analytics, Content, Day, Status, Video, Videos, video_store
+from heykit.heygen.videos import Analytics, Content, Day, Status, Video, Videos, bytes_of_page, video_store
 from heykit.heygen.worker import RenderWorker, render_worker
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "Videos",
     "Watch",
     "avatar_by_id",
+    "bytes_of_page",
     "progress_hub",
     "render_queue",
     "render_worker",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from heykit._finish import finish
@@ -10,7 +12,14 @@ from heykit.cache import Cache, invalidate_tags
 V = TypeVar("V")
 
 
-async def forget(cache: Cache[V] | None, user_id: str) -> None:
-    """Drop what a cache has with the tag of a user; to be called after the change."""
-    if cache is not None:
-        await finish(invalidate_tags(cache, user_id))
+@asynccontextmanager
+async def changing(cache: Cache[V] | None, user_id: str) -> AsyncGenerator[None]:
+    """Drop what a cache has with the tag of a user once the block has ended, whether it was changed there or not.
+
+    Nobody knows whether a change was made whose answer was not waited for.
+    """
+    try:
+        yield
+    finally:
+        if cache is not None:
+            await finish(invalidate_tags(cache, user_id))

@@ -18,7 +18,7 @@ from typing import Protocol
 from heykit.cache import Cache
 from heykit.database.protocol import Database
 from heykit.heygen.bell import QUEUE, Bell
-from heykit.heygen.forgetting import forget
+from heykit.heygen.forgetting import changing
 from heykit.heygen.ids import new_id
 from heykit.heygen.instants import instant
 from heykit.heygen.leases import Limits, Taken, Waiting, delay, given_up, taken
@@ -130,7 +130,6 @@ class _RenderQueue:
             if take is None:
                 await self._give_up(job)
             elif claim := await self._take(job, take):
-                await self._tell(job.id, job.user_id)
                 return claim
         return None
 
@@ -204,7 +203,8 @@ class _RenderQueue:
 
     async def _take(self, job: Waiting, take: Taken) -> Claim | None:
         lease = new_id(self._entropy)
-        changed = await self._database.execute(
+        is_ours = await self._set(
+            job.user_id,
             "UPDATE videos SET status = 'rendering', progress = 0, error = NULL, attempts = $5, due_at = $6, lease = $7"
             " WHERE id = $1 AND status = $2 AND attempts = $3 AND due_at = $4",
             job.id,
@@ -215,12 +215,13 @@ class _RenderQueue:
             take.due_at,
             lease,
         )
-        if not changed:
+        if not is_ours:
             return None
         return Claim(RenderJob(job.id, job.title, job.script, job.avatar_id), job.user_id, lease, take.attempts)
 
     async def _give_up(self, job: Waiting) -> None:
-        await self._database.execute(
+        await self._set(
+            job.user_id,
             "UPDATE videos SET status = 'failed', error = $5, finished_at = $6, lease = NULL"
             " WHERE id = $1 AND status = $2 AND attempts = $3 AND due_at = $4",
             job.id,
@@ -230,14 +231,14 @@ class _RenderQueue:
             given_up(job.attempts),
             instant(self._now()),
         )
-        await self._tell(job.id, job.user_id)
 
     async def _change(self, claim: Claim, sql: str, *args: object) -> bool:
-        try:
-            return await self._database.execute(sql, claim.job.video_id, claim.lease, *args) == 1
-        finally:
-            await self._tell(claim.job.video_id, claim.user_id)
+        return await self._set(claim.user_id, sql, claim.job.video_id, claim.lease, *args)
 
-    async def _tell(self, video_id: str, user_id: str) -> None:
-        self._bell.ring(video_id)
-        await forget(self._cache, user_id)
+    async def _set(self, user_id: str, sql: str, video_id: str, *args: object) -> bool:
+        """Change a video, and tell all who look at it; give False where it is not what it was."""
+        try:
+            async with changing(self._cache, user_id):
+                return await self._database.execute(sql, video_id, *args) == 1
+        finally:
+            self._bell.ring(video_id)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from heykit.cache import Cache, Codec, hybrid_cache, memory_cache
 from heykit.resources import Redis
@@ -13,6 +14,8 @@ __all__ = ["Shared"]
 
 V = TypeVar("V")
 
+_TTL: Final = 30.0  # seconds
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -20,11 +23,14 @@ class Shared:
 
     redis: Redis | None
 
-    def cache(self, name: str, codec: Codec[V]) -> AbstractAsyncContextManager[Cache[V]]:
+    def cache(
+        self, name: str, codec: Codec[V], *, max_size: int, weigh: Callable[[V], int] | None = None
+    ) -> AbstractAsyncContextManager[Cache[V]]:
         """Open a cache, for all processes where they share a Redis.
 
         Without one it is this process's alone, and what another changes is seen when a value's time is over: 30 s.
         """
         if self.redis is None:
-            return memory_cache(max_size=10_000, default_ttl=30)
-        return hybrid_cache(self.redis, codec, prefix=f"heygen:{name}:", max_size=10_000, default_ttl=30)
+            return memory_cache(max_size=max_size, weigh=weigh, default_ttl=_TTL)
+        prefix = f"heygen:{name}:"
+        return hybrid_cache(self.redis, codec, prefix=prefix, max_size=max_size, weigh=weigh, default_ttl=_TTL)

@@ -21,7 +21,7 @@ from typing import Literal, Protocol, TypeAlias, get_args
 from heykit.cache import Cache, cached
 from heykit.database.protocol import Database
 from heykit.heygen.errors import Conflict, Invalid, NotFound
-from heykit.heygen.forgetting import forget
+from heykit.heygen.forgetting import changing
 from heykit.heygen.ids import is_id, new_id
 from heykit.heygen.instants import instant
 from heykit.heygen.pages import Page, checked_limit, page, place_of
@@ -190,14 +190,15 @@ class _Users:
     async def grant(self, name: str, role: str, /) -> User:
         if role not in get_args(RoleName):
             raise Invalid("role", f"one of {', '.join(get_args(RoleName))}")
+        user = await self.by_name(name)
         granted = None
-        if _NAME.fullmatch(name):
-            granted = await self._database.fetch_one(
-                "UPDATE users SET role = $2 WHERE login = $1 RETURNING *", name.lower(), role, into=User
-            )
+        if user is not None:
+            async with changing(self._cache, user.id):
+                granted = await self._database.fetch_one(
+                    "UPDATE users SET role = $2 WHERE id = $1 RETURNING *", user.id, role, into=User
+                )
         if granted is None:
             raise NotFound("nobody has that name")
-        await forget(self._cache, granted.id)
         return granted
 
 

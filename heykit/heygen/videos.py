@@ -21,14 +21,14 @@ from heykit.errors import HeykitError
 from heykit.heygen.avatars import AVATARS, avatar_by_id
 from heykit.heygen.bell import QUEUE, Bell
 from heykit.heygen.errors import Invalid, NotFound, NotReady
-from heykit.heygen.forgetting import forget
+from heykit.heygen.forgetting import changing
 from heykit.heygen.ids import is_id, new_id
 from heykit.heygen.instants import instant
 from heykit.heygen.pages import Page, checked_limit, page, place_of
 from heykit.heygen.users import Owner
 from heykit.resources.protocol import FileStore
 
-__all__ = ["Analytics", "Content", "Day", "Status", "Video", "Videos", "video_store"]
+__all__ = ["Analytics", "Content", "Day", "Status", "Video", "Videos", "bytes_of_page", "video_store"]
 
 Status: TypeAlias = Literal["queued", "rendering", "done", "failed"]
 
@@ -170,7 +170,7 @@ class _Videos:
         script = _text("script", script, LONGEST_SCRIPT)
         _check_avatar(avatar_id)
         created_at = instant(self._now())
-        async with self._changing(user):
+        async with changing(self._cache, user.id):
             added = await self._database.fetch_one(
                 "INSERT INTO videos (id, user_id, title, script, avatar_id, status, progress, created_at, created_on,"
                 " attempts, due_at) VALUES ($1, $2, $3, $4, $5, 'queued', 0, $6, $7, 0, $6) RETURNING *",
@@ -219,7 +219,7 @@ class _Videos:
             yield Content(video, _media_type(video.file), video.size, chunks)
 
     async def delete(self, user: Owner, id: str, /) -> None:
-        async with self._changing(user):
+        async with changing(self._cache, user.id):
             deleted = _found(
                 await self._database.fetch_one(
                     "DELETE FROM videos WHERE id = $1 AND user_id = $2 RETURNING *", _checked(id), user.id, into=Video
@@ -245,14 +245,6 @@ class _Videos:
         by_status: dict[Status, int] = {count.status: count.videos for count in counts}
         return Analytics(sum(by_status.values()), by_status, _days(by_day))
 
-    @asynccontextmanager
-    async def _changing(self, user: Owner) -> AsyncGenerator[None]:
-        """Tell of a change when it is made, also where nobody knows whether it was: the client may have left."""
-        try:
-            yield
-        finally:
-            await forget(self._cache, user.id)
-
     async def _delete_file(self, name: str) -> None:
         # The video is gone already, so that a client who leaves, or a store that is away, must not undo the rest.
         with anyio.move_on_after(_CLEAN_UP_LIMIT, shield=True):
@@ -260,6 +252,11 @@ class _Videos:
                 await self._files.delete(name)
             except (HeykitError, OSError) as error:
                 _log.warning("the video of %s is deleted, its file stays: %s", name, error)
+
+
+def bytes_of_page(page: Page[Video]) -> int:
+    """Give about how many bytes of memory a page takes: a character may take four."""
+    return 1000 + sum(1000 + 4 * (len(video.script) + len(video.title)) for video in page.items)
 
 
 def _found(video: Video | None) -> Video:

@@ -100,7 +100,7 @@ async def test_a_cache_that_knows_no_tags_and_no_times_says_so() -> None:
                 )
         with pytest.raises(TypeError, match="does not know tags"):
             await invalidate_tags(far, "t")
-        with pytest.raises(TypeError, match=r"tags are several: write \('t',\)"):
+        with pytest.raises(TypeError, match=r"tags are several: give \('t',\)"):
             cached(near, tags="t")
 
 
@@ -151,7 +151,10 @@ async def test_shortly_before_its_time_a_value_is_loaded_anew_and_nobody_waits()
         assert await find() == 2
 
 
-async def test_a_load_in_the_background_that_fails_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_load_in_the_background_that_fails_is_told_and_tried_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heykit.cache.calls._PAUSE", 0)
     clock = Clock()
     answers: list[int | Exception] = [1, LookupError("away"), 3]
     async with numbers(clock) as cache:

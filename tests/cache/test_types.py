@@ -63,7 +63,7 @@ async def shared(redis: Redis) -> None:
         assert_type(await texts.get("a"), bytes | None)
         assert_type(await texts.get_many(["a"]), dict[str, bytes | None])
 
-        @cached(numbers, ttl=5, stale=1, tags=lambda id, name: (name,), key=lambda id, name: f"{id}{name}")
+        @cached(numbers, ttl=5, stale=1, tags=lambda id, name: (f"{id}", name), key=lambda id, name: f"{id}{name}")
         async def find(id: int, name: str) -> int:
             return id
 

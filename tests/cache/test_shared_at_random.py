@@ -51,6 +51,10 @@ class Truth:
         return found
 
 
+def key_of(id: int) -> str:
+    return f"number{id}"
+
+
 def tags_of(id: int) -> tuple[str, ...]:
     return (f"tag{id}",)
 
@@ -61,7 +65,7 @@ class Process:
         self.gate = gate
         self.cache = cache
         self.told = dict.fromkeys(IDS, 0)
-        self.find: Cached[[int], int] = cached(cache, ttl=ttl, key=str, tags=tags_of)(truth.read)
+        self.find: Cached[[int], int] = cached(cache, ttl=ttl, key=key_of, tags=tags_of)(truth.read)
 
     async def change(self, id: int) -> None:
         async with self.truth.locks[id]:

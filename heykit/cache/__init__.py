@@ -24,13 +24,13 @@ a class with these methods is a cache.
 
 from __future__ import annotations
 
-from heykit.cache.calls import cached, invalidate_tags
-from heykit.cache.codec import bytes_codec, json_codec, optional
-from heykit.cache.hybrid import hybrid_cache
-from heykit.cache.memory import memory_cache
-from heykit.cache.policy import Strategy
+from heykit.cache._calls import cached, invalidate_tags
+from heykit.cache._codec import bytes_codec, json_codec, optional
+from heykit.cache._hybrid import hybrid_cache
+from heykit.cache._memory import memory_cache
+from heykit.cache._policy import Strategy
+from heykit.cache._redis import redis_cache
 from heykit.cache.protocol import Cache, Cached, CacheStats, Codec, Commands, TrackedCommands
-from heykit.cache.redis import redis_cache
 
 __all__ = [
     "Cache",

@@ -19,9 +19,9 @@ from statistics import mean
 from typing import Any
 
 from heykit.cache import Strategy
-from heykit.cache.entry import Entry
-from heykit.cache.expiries import Expiries
-from heykit.cache.policy import Policy, policy
+from heykit.cache._entry import Entry
+from heykit.cache._expiries import Expiries
+from heykit.cache._policy import Policy, policy
 from tests.benchmarks.driving import say
 
 SIZES = (0.01, 0.05, 0.2)

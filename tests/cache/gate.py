@@ -37,6 +37,16 @@ class Gate:
         return self.redis.invalidations(*prefixes)
 
 
+class Deaf:
+    """A way to Redis that tells of no change, so that only one connection listens."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    async def execute(self, *command: str | bytes | float) -> object:
+        return await self.redis.execute(*command)
+
+
 async def until(condition: object, seconds: float = 5.0) -> None:
     """Wait until a function says yes."""
     assert callable(condition)

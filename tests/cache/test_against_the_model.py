@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from heykit.cache import Cache, Strategy, memory_cache
-from heykit.cache.counts import Counts
-from heykit.cache.entry import GONE, Entry
-from heykit.cache.expiries import Expiries
-from heykit.cache.s3fifo import S3Fifo
-from heykit.cache.store import Rules, Store
+from heykit.cache._counts import Counts
+from heykit.cache._entry import GONE, Entry
+from heykit.cache._expiries import Expiries
+from heykit.cache._s3fifo import S3Fifo
+from heykit.cache._store import Rules, Store
 from tests.cache.model import Clock, Model, Queues
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)

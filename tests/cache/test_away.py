@@ -11,11 +11,11 @@ from typing import TypeAlias, cast
 import pytest
 
 from heykit.cache import Cache, cached, hybrid_cache, invalidate_tags, json_codec, redis_cache
-from heykit.cache.reach import Reach
+from heykit.cache._reach import Reach
 from heykit.errors import RedisError
 from heykit.health import Checked
 from heykit.resources import Redis, redis_client
-from tests.cache.gate import Gate, until
+from tests.cache.gate import Deaf, Gate, until
 from tests.servers import ValkeyServer
 
 Opening: TypeAlias = Callable[..., AbstractAsyncContextManager[Cache[int]]]
@@ -75,7 +75,7 @@ async def test_without_redis_every_call_is_loaded_and_none_fails(gate: Gate, cac
 async def test_nobody_asks_while_it_is_known_to_be_away_but_for_one_look_now_and_then(
     gate: Gate, cache: Cache[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heykit.cache.reach._LOOK_EVERY", 0.05)
+    monkeypatch.setattr("heykit.cache._reach._LOOK_EVERY", 0.05)
     gate.is_shut = True
     await cache.get("x")
     gate.asked.clear()
@@ -253,7 +253,7 @@ async def test_a_cancelled_invalidate_is_done_nevertheless(gate: Gate, cache: Ca
 async def test_too_much_that_is_owed_is_all_dropped(
     gate: Gate, cache: Cache[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heykit.cache.reach._MOST_OWED", 50)
+    monkeypatch.setattr("heykit.cache._reach._MOST_OWED", 50)
     await cache.set("untouched", 1)
     gate.is_shut = True
     for number in range(100):
@@ -291,7 +291,10 @@ async def test_an_answer_that_was_lost_is_owed(gate: Gate, redis: Redis, opening
 
 
 async def test_memory_serves_nothing_that_it_is_not_told_of(redis: Redis, valkey_server: ValkeyServer) -> None:
-    async with hybrid_cache(redis, NUMBERS, prefix="a:") as cache, redis_cache(redis, NUMBERS, prefix="a:") as other:
+    async with (
+        hybrid_cache(redis, NUMBERS, prefix="a:") as cache,
+        redis_cache(Deaf(redis), NUMBERS, prefix="a:") as other,
+    ):
         await other.set("x", 1)
         assert [await cache.get("x"), await cache.get("x")] == [1, 1]
         assert cache.stats().l1_hits == 1

@@ -23,7 +23,7 @@ from heykit.cache import (
     memory_cache,
     redis_cache,
 )
-from heykit.cache.frozen import is_frozen
+from heykit.cache._frozen import is_frozen
 from heykit.health import Checked
 from heykit.resources import Invalidated, Lost, Redis, Resumed, redis_client
 from tests.cache.gate import Gate, until

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heykit.cache import Cache, cached, invalidate_tags, memory_cache
-from heykit.cache.frozen import is_frozen
+from heykit.cache._frozen import is_frozen
 from heykit.database import Database
 from tests.cache.model import Clock
 from tests.cache.test_cached import Source, numbers, settle
@@ -154,7 +154,7 @@ async def test_shortly_before_its_time_a_value_is_loaded_anew_and_nobody_waits()
 async def test_a_load_in_the_background_that_fails_is_told_and_tried_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heykit.cache.calls._PAUSE", 0)
+    monkeypatch.setattr("heykit.cache._calls._PAUSE", 0)
     clock = Clock()
     answers: list[int | Exception] = [1, LookupError("away"), 3]
     async with numbers(clock) as cache:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heykit.cache.keys import call_keys
+from heykit.cache._keys import call_keys
 
 
 class Color(Enum):

@@ -122,8 +122,8 @@ async def cuts(processes: list[Process], until: float) -> None:
 async def test_nobody_gets_what_was_dropped_before_they_asked(
     redis_url: str, openings: tuple[Opening, Opening], is_cut: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heykit.cache.reach._LOOK_EVERY", 0.002)
-    monkeypatch.setattr("heykit.cache.reach._TRUST_AFTER", 0.05)
+    monkeypatch.setattr("heykit.cache._reach._LOOK_EVERY", 0.002)
+    monkeypatch.setattr("heykit.cache._reach._TRUST_AFTER", 0.05)
     truth = Truth(random.Random(7))
     async with process(redis_url, openings[0], truth) as one, process(redis_url, openings[1], truth) as two:
         processes, until = [one, two], time.monotonic() + SECONDS

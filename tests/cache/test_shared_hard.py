@@ -20,8 +20,8 @@ from heykit.cache import (
     json_codec,
     memory_cache,
     redis_cache,
-    scripts,
 )
+from heykit.cache import _scripts as scripts
 from heykit.errors import RedisError
 from heykit.resources import Redis, redis_client
 from tests.cache.gate import Gate, until
@@ -90,7 +90,7 @@ async def test_a_feed_that_fails_or_ends_leaves_nothing_in_memory(
     async with hybrid_cache(gate, NUMBERS, prefix="a:") as cache:
         await cache.set("x", 1)
         assert [await cache.get("x"), await cache.get("x")] == [1, 1]
-        monkeypatch.setattr("heykit.cache.hybrid._HybridCache._change", lambda *_: 1 / 0)
+        monkeypatch.setattr("heykit.cache._hybrid._HybridCache._change", lambda *_: 1 / 0)
         await redis.execute("SET", "a:y", "1")
         await until(lambda: cache.stats().size == 0)
 
@@ -202,7 +202,7 @@ async def test_what_somebody_else_wrote_in_the_place_of_a_claim_keeps_nobody_wai
 async def test_a_server_that_cannot_be_told_to_forget_is_not_trusted(
     valkey_server: ValkeyServer, redis_url: str, opening: Opening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heykit.cache.reach._TROUBLE", 0.0)
+    monkeypatch.setattr("heykit.cache._reach._TROUBLE", 0.0)
     truth = Truth()
     async with redis_client(redis_url) as redis, opening(redis, NUMBERS, prefix="a:") as cache:
         find = cached(cache, key=lambda: "x")(truth.read)
@@ -272,7 +272,7 @@ async def test_who_may_not_listen_does_not_doubt_redis_again_and_again(
         raise RedisError("CLIENT is refused")
 
     monkeypatch.setattr(gate, "invalidations", refusing)
-    monkeypatch.setattr("heykit.cache.hybrid._PAUSE", 0.001)
+    monkeypatch.setattr("heykit.cache._hybrid._PAUSE", 0.001)
     async with hybrid_cache(gate, NUMBERS, prefix="a:") as cache:
         gate.asked.clear()
         await asyncio.sleep(0.1)

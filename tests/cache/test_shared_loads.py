@@ -175,8 +175,8 @@ async def test_a_value_set_by_hand_is_not_replaced_by_a_load_from_before(caches:
 async def test_a_load_that_takes_longer_than_a_claim_lasts_keeps_it(
     redis: Redis, opening: Opening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heykit.cache.remote.LOCK", 0.06)
-    monkeypatch.setattr("heykit.cache.redis.LOCK", 0.06)
+    monkeypatch.setattr("heykit.cache._remote.LOCK", 0.06)
+    monkeypatch.setattr("heykit.cache._redis.LOCK", 0.06)
     source = Source()
     async with opening(redis, NUMBERS, prefix="a:") as first, opening(redis, NUMBERS, prefix="a:") as second:
         one, two = shared((first, second), source)

@@ -13,7 +13,8 @@ import anyio
 import pytest
 
 from heykit.cache import Cache, cached, hybrid_cache, json_codec, redis_cache
-from heykit.resources import Redis, redis_client
+from heykit.resources import redis_client
+from tests.cache.gate import Deaf
 from tests.chaos.load import FULL, Load, Times
 from tests.servers import ValkeyServer
 
@@ -25,16 +26,6 @@ KEYS = 200
 @pytest.fixture(params=[redis_cache, hybrid_cache])
 def opening(request: pytest.FixtureRequest) -> Opening:
     return cast("Opening", request.param)
-
-
-class Deaf:
-    """A way to Redis that tells of no change, so that only one connection listens."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
-
-    async def execute(self, *command: str | bytes | float) -> object:
-        return await self.redis.execute(*command)
 
 
 class Shop:

@@ -14,9 +14,9 @@ from heapq import heappop, heappush, heapreplace
 from itertools import count
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, get_args
 
-from heykit.cache.entry import GONE, Entry
-from heykit.cache.expiries import Expiries
-from heykit.cache.s3fifo import S3Fifo
+from heykit.cache._entry import GONE, Entry
+from heykit.cache._expiries import Expiries
+from heykit.cache._s3fifo import S3Fifo
 
 V = TypeVar("V")
 

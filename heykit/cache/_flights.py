@@ -14,12 +14,12 @@ from contextvars import Context, ContextVar
 from copy import copy
 from typing import Generic, TypeVar
 
-from heykit.cache.tokens import Ticket
+from heykit.cache._tokens import Ticket
 from heykit.errors import Unavailable
 
 V = TypeVar("V")
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("heykit.cache")
 
 
 # The loads that this code is a part of. It is all that a load's context takes over.

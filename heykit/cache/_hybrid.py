@@ -26,18 +26,18 @@ import anyio
 
 from heykit._background import beside
 from heykit._feeds import Lost, Resumed
-from heykit.cache.counts import Counts
-from heykit.cache.entry import Entry
-from heykit.cache.figures import figures
-from heykit.cache.frozen import is_frozen
-from heykit.cache.layout import GENERATION, TAG, is_short
-from heykit.cache.loading import Found
-from heykit.cache.policy import Strategy
+from heykit.cache._counts import Counts
+from heykit.cache._entry import Entry
+from heykit.cache._figures import figures
+from heykit.cache._frozen import is_frozen
+from heykit.cache._layout import GENERATION, TAG, is_short
+from heykit.cache._loading import Found
+from heykit.cache._policy import Strategy
+from heykit.cache._redis import RedisCache
+from heykit.cache._remote import Looked
+from heykit.cache._store import Rules, Store
+from heykit.cache._tokens import Ticket, Token, Tokens
 from heykit.cache.protocol import Cache, CacheStats, Codec, TrackedCommands
-from heykit.cache.redis import RedisCache
-from heykit.cache.remote import Looked
-from heykit.cache.store import Rules, Store
-from heykit.cache.tokens import Ticket, Token, Tokens
 from heykit.errors import HeykitError
 from heykit.health import Health
 

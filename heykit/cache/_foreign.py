@@ -8,11 +8,11 @@ from enum import Enum, auto
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from heykit.cache.counts import Counts
-from heykit.cache.frozen import is_frozen
-from heykit.cache.loading import Found
+from heykit.cache._counts import Counts
+from heykit.cache._frozen import is_frozen
+from heykit.cache._loading import Found
+from heykit.cache._tokens import Ticket, Tokens
 from heykit.cache.protocol import Cache
-from heykit.cache.tokens import Ticket, Tokens
 
 V = TypeVar("V")
 

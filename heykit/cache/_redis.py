@@ -14,16 +14,16 @@ import anyio
 
 from heykit._background import beside
 from heykit._feeds import Lost, Resumed
-from heykit.cache.counts import Counts
-from heykit.cache.figures import figures
-from heykit.cache.frozen import is_frozen
-from heykit.cache.layout import Layout
-from heykit.cache.loading import Found
+from heykit.cache._counts import Counts
+from heykit.cache._figures import figures
+from heykit.cache._frozen import is_frozen
+from heykit.cache._layout import Layout
+from heykit.cache._loading import Found
+from heykit.cache._reach import Reach
+from heykit.cache._remote import LOCK, Looked, Remote
+from heykit.cache._store import checked_ttl
+from heykit.cache._tokens import Ticket, Tokens
 from heykit.cache.protocol import Cache, CacheStats, Codec, Commands, TrackedCommands
-from heykit.cache.reach import Reach
-from heykit.cache.remote import LOCK, Looked, Remote
-from heykit.cache.store import checked_ttl
-from heykit.cache.tokens import Ticket, Tokens
 from heykit.errors import HeykitError, NotOpen
 from heykit.health import Health
 

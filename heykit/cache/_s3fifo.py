@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Generic, TypeVar
 
-from heykit.cache.entry import GONE, Entry
-from heykit.cache.ghosts import FINGERPRINT, MAIN, SMALL, places
+from heykit.cache._entry import GONE, Entry
+from heykit.cache._ghosts import FINGERPRINT, MAIN, SMALL, places
 
 V = TypeVar("V")
 

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Generic, TypeVar, cast
 
-from heykit.cache import scripts
-from heykit.cache.counts import Counts
-from heykit.cache.layout import STAMP, Layout, body, head
+from heykit.cache import _scripts as scripts
+from heykit.cache._counts import Counts
+from heykit.cache._layout import STAMP, Layout, body, head
+from heykit.cache._reach import NotReached, Reach
+from heykit.cache._tokens import Ticket
 from heykit.cache.protocol import Codec
-from heykit.cache.reach import NotReached, Reach
-from heykit.cache.tokens import Ticket
 
 V = TypeVar("V")
 

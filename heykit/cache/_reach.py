@@ -25,9 +25,9 @@ import anyio
 
 from heykit._background import beside
 from heykit._finish import finish
-from heykit.cache import scripts
-from heykit.cache.counts import Counts
-from heykit.cache.layout import STAMP, Layout
+from heykit.cache import _scripts as scripts
+from heykit.cache._counts import Counts
+from heykit.cache._layout import STAMP, Layout
 from heykit.cache.protocol import Commands
 from heykit.errors import HeykitError, Overloaded, Unavailable
 

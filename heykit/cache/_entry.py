@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final, Generic, TypeVar
 
-from heykit.cache.tokens import Token
+from heykit.cache._tokens import Token
 
 V = TypeVar("V")
 

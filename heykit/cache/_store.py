@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from heykit.cache.counts import Counts
-from heykit.cache.entry import Entry, Note
-from heykit.cache.expiries import Expiries
-from heykit.cache.policy import Policy, Strategy, policy
+from heykit.cache._counts import Counts
+from heykit.cache._entry import Entry, Note
+from heykit.cache._expiries import Expiries
+from heykit.cache._policy import Policy, Strategy, policy
+from heykit.cache._tokens import Token
 from heykit.cache.protocol import CacheStats
-from heykit.cache.tokens import Token
 
 V = TypeVar("V")
 

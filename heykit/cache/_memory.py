@@ -8,15 +8,15 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Generic, TypeVar, overload
 
-from heykit.cache.counts import Counts
-from heykit.cache.entry import Entry
-from heykit.cache.figures import figures
-from heykit.cache.frozen import is_frozen
-from heykit.cache.loading import Found
-from heykit.cache.policy import Strategy
+from heykit.cache._counts import Counts
+from heykit.cache._entry import Entry
+from heykit.cache._figures import figures
+from heykit.cache._frozen import is_frozen
+from heykit.cache._loading import Found
+from heykit.cache._policy import Strategy
+from heykit.cache._store import Rules, Store
+from heykit.cache._tokens import Ticket, Tokens
 from heykit.cache.protocol import Cache, CacheStats
-from heykit.cache.store import Rules, Store
-from heykit.cache.tokens import Ticket, Tokens
 from heykit.errors import NotOpen
 from heykit.health import Health
 

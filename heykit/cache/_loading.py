@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
-from heykit.cache.counts import Counts
-from heykit.cache.tokens import Ticket
+from heykit.cache._counts import Counts
+from heykit.cache._tokens import Ticket
 
 V = TypeVar("V")
 

@@ -13,7 +13,7 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
-from heykit.cache.entry import GONE, Entry
+from heykit.cache._entry import GONE, Entry
 
 V = TypeVar("V")
 

@@ -10,14 +10,14 @@ from copy import deepcopy
 from functools import partial, update_wrapper
 from typing import Final, Generic, ParamSpec, TypeVar, overload
 
-from heykit.cache.flights import Flights
-from heykit.cache.foreign import Foreign
-from heykit.cache.frozen import is_frozen
-from heykit.cache.keys import call_keys
-from heykit.cache.loading import Found, Loading
+from heykit.cache._flights import Flights
+from heykit.cache._foreign import Foreign
+from heykit.cache._frozen import is_frozen
+from heykit.cache._keys import call_keys
+from heykit.cache._loading import Found, Loading
+from heykit.cache._store import checked_ttl
+from heykit.cache._tokens import Ticket
 from heykit.cache.protocol import Cache, Cached
-from heykit.cache.store import checked_ttl
-from heykit.cache.tokens import Ticket
 
 P = ParamSpec("P")
 V = TypeVar("V")
@@ -25,7 +25,7 @@ V = TypeVar("V")
 _MOST_TAGS: Final = 1000
 _PAUSE: Final = 1.0  # seconds between loads in the background that fail, and between telling of the same trouble
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("heykit.cache")
 
 
 @overload

@@ -14,7 +14,7 @@
 - `access`: roles, permissions, wildcards, as pure functions.
 - `authenticate`: a name and a password against a `UserStore`.
 
-`cryptography` loads when `passwords.argon2` opens.
+`cryptography` loads when `passwords.argon2` opens, and with the first key of two halves.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from typing import Literal, NoReturn, TypeAlias, final
 
 from heykit.errors import KeyRefused
 
-Algorithm: TypeAlias = Literal["HS256"]
+Algorithm: TypeAlias = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]  # fmt: skip
 Sign: TypeAlias = Callable[[bytes], bytes]
 Verify: TypeAlias = Callable[[bytes, bytes], bool]
 
@@ -18,23 +20,33 @@ Verify: TypeAlias = Callable[[bytes, bytes], bool]
 class Key:
     """One key for one algorithm. It shows its secret to nobody: it does not even keep it.
 
-    Build one with `key_from_secret`, `key_from_jwk` or `generate_key`.
+    Build one with `key_from_secret`, `key_from_pem`, `key_from_jwk` or `generate_key`.
     """
 
     algorithm: Algorithm
     id: str | None
     _sign: Sign | None = field(repr=False)
     _verify: Verify | None = field(repr=False)
+    _public: Mapping[str, str] | None = field(repr=False, default=None)
 
     def sign(self, data: bytes, /) -> bytes:
         """Sign bytes as they are; a token is made by `jws.sign`. :raises KeyRefused: this key may only verify."""
         if self._sign is None:
-            raise KeyRefused("This key may only verify, its key_ops say so: sign with a key that may sign.")
+            raise KeyRefused("This key may only verify: sign with a private key, one whose `key_ops` let it.")
         return self._sign(data)
 
     def verify(self, data: bytes, signature: bytes, /) -> bool:
         """True if the signature is this key's, and the key may verify at all."""
         return self._verify is not None and self._verify(data, signature)
+
+    def public_jwk(self) -> Mapping[str, str]:
+        """Give its public half as a JSON Web Key.
+
+        :raises KeyRefused: it is a shared secret
+        """
+        if self._public is None:
+            raise KeyRefused("A shared secret has no public half: sign with RS, PS, ES or EdDSA to publish a key.")
+        return self._public
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A key is not pickled or copied: build it again from where its secret is kept.")

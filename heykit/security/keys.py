@@ -1,21 +1,25 @@
 """Keys for tokens: each is checked when it is loaded and bound to one algorithm for good.
 
 A token's header may choose among *your* keys by `kid`, never the algorithm: taking a public key for a shared secret
-cannot be written down. An algorithm that is not implemented has no key.
+cannot be written down.
 
     key = key_from_secret(settings.secret_key.reveal(), id="2026-11")
+    key = key_from_pem(Path("signing.pem").read_bytes(), algorithm="ES256", id="2026-11")
+    public_jwks(key_set([key]))  # what others verify our tokens with
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from hashlib import sha256
 from types import MappingProxyType
-from typing import TypeGuard
+from typing import Final
 
 from heykit.errors import KeyRefused
-from heykit.security import _json, _jwk
+from heykit.security import _base64url, _json, _jwk
+from heykit.security._algorithms import KEY_TYPES, SPECS, fitting, known
 from heykit.security._hmac import signer_and_verifier
 from heykit.security._key import Algorithm, Key, KeySet
 
@@ -25,52 +29,99 @@ __all__ = [
     "KeySet",
     "generate_key",
     "key_from_jwk",
+    "key_from_pem",
     "key_from_secret",
     "key_set",
     "key_set_from_jwks",
+    "public_jwks",
+    "thumbprint",
 ]
 
-
-@dataclass(frozen=True)
-class _Hmac:
-    hash_name: str
-    length: int  # bytes
-
-
-_HMAC: Mapping[Algorithm, _Hmac] = MappingProxyType({"HS256": _Hmac("sha256", 32)})
-_PUBLIC = frozenset({"RSA", "EC", "OKP"})
+_LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"sha256": 32, "sha384": 48, "sha512": 64})  # bytes
+_PUBLIC: Final = KEY_TYPES - {"oct"}
 _KEY_FILES = (b"-----BEGIN", b"---- BEGIN", b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-")
 
 
 def key_from_secret(secret: bytes | str, *, algorithm: Algorithm = "HS256", id: str | None = None) -> Key:
-    """Build a key from a shared secret of at least 32 bytes (text counts in UTF-8).
+    """Build a key from a shared secret, at least as long as the hash: 32 bytes for HS256 (text counts in UTF-8).
 
-    :raises KeyRefused: too short, a public key by mistake, or an algorithm unknown here
+    :raises KeyRefused: too short, a public key by mistake, or an algorithm that is not for secrets
     """
     return _hmac_key(_octets(secret), algorithm, id)
+
+
+def key_from_pem(
+    pem: bytes | str, *, algorithm: Algorithm, id: str | None = None, password: bytes | None = None
+) -> Key:
+    """Build a key from one private or public key in PEM (RFC 7468: PKCS #8, SPKI, or those of OpenSSL).
+
+    :raises KeyRefused: it is none, too weak, not for this algorithm, or the password is not its own
+    """
+    from heykit.security import _asymmetric
+
+    _refuse_unwritable_id(id)
+    return _asymmetric.from_pem(_octets(pem), _public_algorithm(algorithm), id, password)
 
 
 def generate_key(
     algorithm: Algorithm = "HS256", *, id: str | None = None, entropy: Callable[[int], bytes] = os.urandom
 ) -> Key:
-    """Generate a key that lives as long as this process: nobody can read its secret back."""
-    return _hmac_key(entropy(_HMAC[_known(algorithm)].length), algorithm, id)
+    """Generate a key that lives as long as this process: nobody can read its secret back.
+
+    `entropy` is that of shared secrets; the others have their own. RSA keys have 3072 bits, EdDSA is Ed25519.
+    """
+    spec = SPECS[known(algorithm)]
+    if spec.kty == "oct":
+        return _hmac_key(entropy(_LENGTHS[spec.hash_name]), algorithm, id)
+    from heykit.security import _asymmetric
+
+    _refuse_unwritable_id(id)
+    return _asymmetric.generated(algorithm, id)
 
 
 def key_from_jwk(jwk: Mapping[str, object], *, algorithm: Algorithm | None = None) -> Key:
     """Build a key from a JSON Web Key (RFC 7517).
 
-    `algorithm` is needed where the key has no `alg`, and must be the same where it has one.
+    `algorithm` is needed where the key has no `alg` and its type leaves a choice, and must be that where it has one.
 
-    :raises KeyRefused: malformed, too weak, not for signatures, or an algorithm unknown here
+    :raises KeyRefused: malformed, too weak, not for signatures, or for another algorithm
     """
-    if _jwk.text(jwk, "kty") != "oct":
-        raise KeyRefused("A JSON Web Key of this `kty` is unknown here: it must be `oct`.")
+    kty = _jwk.text(jwk, "kty")
+    if kty not in KEY_TYPES:
+        raise KeyRefused(
+            f"A JSON Web Key of this `kty` is unknown here: it must be one of {', '.join(sorted(KEY_TYPES))}."
+        )
     operations = _jwk.operations(jwk)
     if not operations:
         raise KeyRefused("This JSON Web Key is not for signatures: its `use` or `key_ops` say so.")
-    bound = _bound_algorithm(_jwk.optional_text(jwk, "alg"), algorithm)
-    return _hmac_key(_jwk.octets(jwk, "k"), bound, _jwk.optional_text(jwk, "kid"), operations)
+    bound = _bound_algorithm(jwk, algorithm)
+    id = _jwk.optional_text(jwk, "kid")
+    if kty == "oct":
+        return _hmac_key(_jwk.octets(jwk, "k"), bound, id, operations)
+    from heykit.security import _asymmetric
+
+    _refuse_unwritable_id(id)
+    return _asymmetric.from_jwk(jwk, bound, id, operations)
+
+
+def public_jwks(keys: KeySet) -> dict[str, object]:
+    """Give the public halves of the keys as a JWK Set (RFC 7517 §5), for those who verify our tokens.
+
+    :raises KeyRefused: a key of the set is a shared secret
+    """
+    return {"keys": [dict(key.public_jwk()) for key in keys]}
+
+
+def thumbprint(key: Key) -> str:
+    """Give the SHA-256 thumbprint of a key (RFC 7638), which makes a good id.
+
+    :raises KeyRefused: the key is a shared secret
+    """
+    jwk = key.public_jwk()
+    # RFC 7638 §3.2: the required members alone, in the order of their names.
+    required = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
+    written = json.dumps(required, separators=(",", ":"), sort_keys=True).encode("ascii")
+    return _base64url.encode(sha256(written).digest()).decode("ascii")
 
 
 def key_set(keys: Iterable[Key]) -> KeySet:
@@ -96,23 +147,29 @@ def key_set_from_jwks(jwks: Mapping[str, object], *, algorithms: Collection[Algo
 
     :raises KeyRefused: a key is malformed or too weak, an id stands twice, secrets are mixed with public keys
     """
-    wanted: list[Algorithm] = [_known(algorithm) for algorithm in (_HMAC if algorithms is None else algorithms)]
+    wanted: list[Algorithm] = [known(algorithm) for algorithm in (SPECS if algorithms is None else algorithms)]
     members = _jwk.members(jwks)
     _refuse_mixture(members)
-    only = wanted[0] if algorithms is not None and len(wanted) == 1 else None
     return key_set(
-        key_from_jwk(member, algorithm=None if "alg" in member else only)
+        key_from_jwk(member, algorithm=None if "alg" in member else _only(member, wanted))
         for member in members
         if _is_usable(member, wanted)
     )
 
 
 def _is_usable(jwk: Mapping[str, object], wanted: Collection[str]) -> bool:
-    # RFC 7517 §5: ignore keys of types not understood; `alg` is judged in the same way.
-    if jwk["kty"] != "oct" or not _jwk.operations(jwk):
+    # RFC 7517 §5: ignore keys of types not understood; `alg` and `crv` are judged in the same way.
+    possible = [algorithm for algorithm in fitting(jwk["kty"], jwk.get("crv")) if algorithm in wanted]
+    if not possible or not _jwk.operations(jwk):
         return False
     alg = _jwk.optional_text(jwk, "alg")
     return alg is None or alg in wanted
+
+
+def _only(jwk: Mapping[str, object], wanted: Collection[Algorithm]) -> Algorithm | None:
+    """Give the algorithm of a key that names none, where just one is possible."""
+    possible = [algorithm for algorithm in fitting(jwk["kty"], jwk.get("crv")) if algorithm in wanted]
+    return possible[0] if len(possible) == 1 else None
 
 
 def _refuse_mixture(members: Iterable[Mapping[str, object]]) -> None:
@@ -121,35 +178,39 @@ def _refuse_mixture(members: Iterable[Mapping[str, object]]) -> None:
         raise KeyRefused("The set mixes shared secrets with public keys: whoever publishes it gives the secrets away.")
 
 
-def _bound_algorithm(named: str | None, asked: Algorithm | None) -> Algorithm:
+def _bound_algorithm(jwk: Mapping[str, object], asked: Algorithm | None) -> Algorithm:
+    named = _jwk.optional_text(jwk, "alg")
     if named is not None and asked is not None and named != asked:
         raise KeyRefused(f"This JSON Web Key is for another algorithm than {asked}: its `alg` says so.")
-    algorithm = asked if named is None else named
+    possible = fitting(jwk["kty"], jwk.get("crv"))
+    only = possible[0] if len(possible) == 1 else None
+    algorithm = named or asked or only
     if algorithm is None:
         raise KeyRefused("This JSON Web Key names no `alg`: say which algorithm it is for (algorithm=).")
-    return _known(algorithm)
+    if known(algorithm) not in possible:
+        raise KeyRefused(f"A JSON Web Key of this type or on this curve is not for {algorithm}.")
+    return known(algorithm)
 
 
-def _is_known(algorithm: str) -> TypeGuard[Algorithm]:
-    return algorithm in _HMAC
-
-
-def _known(algorithm: str) -> Algorithm:
-    if not _is_known(algorithm):
-        raise KeyRefused(f"Unknown algorithm: use one of {', '.join(_HMAC)}.")
+def _public_algorithm(algorithm: Algorithm) -> Algorithm:
+    if SPECS[known(algorithm)].kty == "oct":
+        raise KeyRefused(f"{algorithm} is for shared secrets: a key in PEM is for RS, PS, ES or EdDSA.")
     return algorithm
 
 
 def _hmac_key(secret: bytes, algorithm: Algorithm, id: str | None, operations: frozenset[str] = _jwk.SIGNATURES) -> Key:
-    hmac = _HMAC[_known(algorithm)]
+    spec = SPECS[known(algorithm)]
+    if spec.kty != "oct":
+        raise KeyRefused(f"{algorithm} is not for shared secrets: load a private or public key (key_from_pem).")
+    length = _LENGTHS[spec.hash_name]
     # RFC 7518 §3.2: a key of the same size as the hash output or larger must be used.
-    if len(secret) < hmac.length:
+    if len(secret) < length:
         raise KeyRefused(
-            f"{algorithm} needs a secret of at least {hmac.length} bytes: make one with secrets.token_urlsafe(48)."
+            f"{algorithm} needs a secret of at least {length} bytes: make one with secrets.token_urlsafe(64)."
         )
     _refuse_public_key(secret)
     _refuse_unwritable_id(id)
-    sign, verify = signer_and_verifier(secret, hmac.hash_name)
+    sign, verify = signer_and_verifier(secret, spec.hash_name)
     return Key(algorithm, id, sign if "sign" in operations else None, verify if "verify" in operations else None)
 
 

@@ -10,6 +10,9 @@ from typing import cast
 
 import pytest
 
+from heykit.security._algorithms import fitting
+from heykit.security.keys import Algorithm
+
 ROOT = Path(os.environ.get("HEYKIT_VECTORS") or Path(__file__).resolve().parents[3] / "shared" / "vectors")
 Members = dict[str, object]
 
@@ -51,12 +54,20 @@ def cookbook(path: str) -> Vector:
     return Vector(path, cast("Members", given["key"]), _token(made.get("compact", made["json"])), "valid")
 
 
-def is_hs256(vector: Vector) -> bool:
-    return vector.jwk.get("kty") == "oct" and vector.jwk.get("alg", "HS256") == "HS256"
+def algorithms(vector: Vector) -> list[Algorithm]:
+    """What the key could be for: what it says, or all that its type allows."""
+    if "alg" in vector.jwk:
+        return [cast("Algorithm", vector.jwk["alg"])]
+    return fitting(vector.jwk.get("kty"), vector.jwk.get("crv"))
+
+
+def thumbprints() -> list[tuple[Members, str]]:
+    examples = cast("list[Members]", read("rfc/rfc_examples.json")["thumbprints"])
+    return [(cast("Members", e["jwk"]), str(e["sha256"])) for e in examples]
 
 
 def _key(group: Members) -> Members:
-    return cast("Members", group.get("private") or group.get("public"))
+    return cast("Members", group.get("public") or group.get("private"))
 
 
 def _token(jws: object) -> str:

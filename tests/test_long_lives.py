@@ -243,7 +243,7 @@ class TestRetry:
     async def test_all_attempts_together_keep_the_time_limit(self) -> None:
         attempts: list[int] = []
 
-        @scope.application(timeout=0.05, retry=Retry(attempts=1000, wait=0.02))
+        @scope.application(timeout=0.3, retry=Retry(attempts=1000, wait=0.02))
         async def database() -> str:
             attempts.append(1)
             raise ConnectionError("away")

@@ -30,7 +30,7 @@ from heykit.cache._hybrid import hybrid_cache
 from heykit.cache._memory import memory_cache
 from heykit.cache._policy import Strategy
 from heykit.cache._redis import redis_cache
-from heykit.cache.protocol import Cache, Cached, CacheStats, Codec, Commands, TrackedCommands
+from heykit.cache.protocol import Cache, Cached, CacheStats, Codec, Commands, MemoryCache, TrackedCommands
 
 __all__ = [
     "Cache",
@@ -38,6 +38,7 @@ __all__ = [
     "Cached",
     "Codec",
     "Commands",
+    "MemoryCache",
     "Strategy",
     "TrackedCommands",
     "bytes_codec",

@@ -46,6 +46,17 @@ class Policy(Protocol[V]):
     def evict(self) -> Entry[V]:
         """Take out the entry that goes first, and give it; there is one."""
 
+    def turn_over(self, key: str, /) -> Entry[V]:
+        """Let the entry that goes first stand for another key, unused yet, and give it; none here has a weight."""
+
+
+def turned_over(policy: Policy[V], key: str) -> Entry[V]:
+    entry = policy.evict()
+    entry.key = key
+    entry.uses = 0
+    policy.add(entry)
+    return entry
+
 
 class _InOrder(Generic[V]):
     """The first goes first: the one not used for longest (LRU), or the one that came first (FIFO).
@@ -64,6 +75,9 @@ class _InOrder(Generic[V]):
     def add(self, entry: Entry[V]) -> None:
         entry.queue = _KEPT
         self.entries[entry.key] = entry
+
+    def turn_over(self, key: str) -> Entry[V]:
+        return turned_over(self, key)
 
     def remove(self, entry: Entry[V]) -> None:
         entry.queue = GONE
@@ -95,6 +109,9 @@ class _LeastUsed(Generic[V]):
         entry.queue = _KEPT
         self.entries[entry.key] = entry
         heappush(self._heap, (0, next(self._orders), entry))
+
+    def turn_over(self, key: str) -> Entry[V]:
+        return turned_over(self, key)
 
     def remove(self, entry: Entry[V]) -> None:
         entry.queue = GONE

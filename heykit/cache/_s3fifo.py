@@ -113,6 +113,53 @@ class S3Fifo(Generic[V]):
             self._ghosts[hashed % self._places] = (hashed >> 32 & FINGERPRINT) + origin
             return entry
 
+    def turn_over(self, key: str) -> Entry[V]:
+        # `evict` and `add` in one, without weights: a third of what they take apart.
+        if self._is_filling:
+            self._look_at_size(len(self.entries))
+        small, main, ghosts = self._small, self._main, self._ghosts
+        while True:
+            if self._small_weight >= self._target or not self._main_weight:
+                entry = small.popleft()
+                if not entry.queue:
+                    continue
+                self._small_weight -= 1
+                if entry.uses:
+                    entry.uses = 0
+                    entry.queue = MAIN
+                    main.append(entry)
+                    self._main_weight += 1
+                    continue
+                hashed = hash(entry.key)
+                ghosts[hashed % self._places] = (hashed >> 32 & FINGERPRINT) + SMALL
+                break
+            entry = main.popleft()
+            if not entry.queue:
+                continue
+            uses = entry.uses
+            if not uses:
+                self._main_weight -= 1
+                self._regret *= self._forgets
+                hashed = hash(entry.key)
+                ghosts[hashed % self._places] = (hashed >> 32 & FINGERPRINT) + MAIN
+                break
+            entry.uses = uses - 1 if uses < _MOST_USES else _MOST_USES - 1
+            main.append(entry)
+        del self.entries[entry.key]
+        entry.key = key
+        self.entries[key] = entry
+        hashed = hash(key)
+        came_from = ghosts[hashed % self._places] - (hashed >> 32 & FINGERPRINT)
+        if 0 < came_from <= MAIN:
+            ghosts[hashed % self._places] = 0
+            if self._is_let_in(entry, came_from):
+                self._enter_main(entry)
+                return entry
+        entry.queue = SMALL
+        small.append(entry)
+        self._small_weight += 1
+        return entry
+
     def _is_let_in(self, entry: Entry[V], came_from: int) -> bool:
         """Tell whether one enters the main queue because it comes back, and learn from its coming back."""
         if came_from == SMALL:

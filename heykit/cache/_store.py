@@ -62,8 +62,8 @@ class Store(Generic[V]):
     """Entries up to a size. It awaits nothing, so whatever it does is done at once."""
 
     __slots__ = (
-        "_add", "_evict", "_expiries", "_most", "_notes", "_policy", "_rules", "_weigh", "clock", "counts", "entries",
-        "evictions", "used", "weight",
+        "_add", "_expiries", "_most", "_notes", "_policy", "_rules", "_turn_over", "_weigh", "clock", "counts",
+        "entries", "evictions", "used", "weight",
     )  # fmt: skip
 
     def __init__(self, rules: Rules[V], counts: Counts) -> None:
@@ -80,7 +80,7 @@ class Store(Generic[V]):
         self._expiries: Expiries[V] = Expiries()
         self._policy: Policy[V] = policy(self._rules.strategy, self._rules.max_size, self._expiries)
         self._add = self._policy.add
-        self._evict = self._policy.evict
+        self._turn_over = self._policy.turn_over
         self.entries = self._policy.entries
         self.used = self._policy.used
         self._notes = self._weigh is not None or self.used is not None
@@ -116,28 +116,22 @@ class Store(Generic[V]):
         room = self._most - weight
         if room < 0:
             return
-        entry, expires, expiries = None, now + lifetime, self._expiries
-        while self.weight > room:
-            if expiries.soonest <= now and (expired := expiries.pop(until=now)) is not None:
-                self._expire(expired)
-            else:
-                if entry is not None:
-                    _empty(entry)
-                entry = self._evict()
-                self.weight -= 1 if entry.note is None else entry.note.weight
-                self.evictions += 1
-        self.weight += weight
-        if entry is None:
-            entry = Entry(key, value, expires, note)
-        else:  # what was let go stands for the new one: it is at hand, and has its place in the line
-            entry.key = key
+        expires = now + lifetime
+        if self.weight > room and self._weigh is None and not self._is_one_gone(now):
+            # What is let go stands for the new one: it is at hand, and has its place in the line of expiries.
+            entry = self._turn_over(key)
             entry.value = value
             entry.expires = expires
             entry.note = note
-            entry.uses = 0
-        self._add(entry)
+            self.evictions += 1
+        else:
+            while self.weight > room:
+                self._make_room(now)
+            self.weight += weight
+            entry = Entry(key, value, expires, note)
+            self._add(entry)
         if expires < entry.due and expires != math.inf:
-            expiries.add(entry)
+            self._expiries.add(entry)
 
     def drop(self, key: str) -> bool:
         """Take a value out; tell whether there was one that had not expired."""
@@ -172,6 +166,22 @@ class Store(Generic[V]):
         if self.used is not None:
             self.used(entry.key)
         return True
+
+    def _is_one_gone(self, now: float) -> bool:
+        """Take out what expired first, where something has."""
+        if self._expiries.soonest > now:
+            return False
+        expired = self._expiries.pop(until=now)
+        if expired is not None:
+            self._expire(expired)
+        return expired is not None
+
+    def _make_room(self, now: float) -> None:
+        if not self._is_one_gone(now):
+            gone = self._policy.evict()
+            self.weight -= gone.weight
+            self.evictions += 1
+            _empty(gone)
 
     def _expire(self, entry: Entry[V]) -> None:
         self._remove(entry)

@@ -73,6 +73,22 @@ async def ours(ttl: float | None) -> tuple[Seconds, Seconds]:
         return hit, (time.perf_counter() - began) / len(MIX)
 
 
+async def not_awaited() -> tuple[Seconds, Seconds]:
+    async with memory_cache(int, max_size=SIZE, default_ttl=TTL) as cache:
+        for key in names(SIZE):
+            cache.set_nowait(key, 1)
+        began = time.perf_counter()
+        for key in HITS:
+            cache.get_nowait(key)
+        hit = (time.perf_counter() - began) / len(HITS)
+    async with memory_cache(int, max_size=SIZE, default_ttl=TTL) as cache:
+        began = time.perf_counter()
+        for key in MIX:
+            if cache.get_nowait(key) is None:
+                cache.set_nowait(key, 1)
+        return hit, (time.perf_counter() - began) / len(MIX)
+
+
 async def cachetools() -> tuple[Seconds, Seconds]:
     made: Any = importlib.import_module("cachetools")
     cache = made.TTLCache(SIZE, TTL)
@@ -110,6 +126,7 @@ async def memory(rounds: int) -> None:
         for name, measured in (
             ("ours", ours(TTL)),
             ("ours, without times", ours(None)),
+            ("ours, not awaited", not_awaited()),
             ("cachetools", cachetools()),
             ("cashews", of_cashews()),
         ):
@@ -120,7 +137,7 @@ async def memory(rounds: int) -> None:
         say(f"{name:20} get hit {hit * 1e9:6.0f} ns   zipf mix {mix * 1e9:6.0f} ns")
     for peer, least in (("cachetools", (4, 2.5)), ("cashews", (10, 6))):
         for at, what in enumerate(("get hit", "zipf mix")):
-            for own in ("ours", "ours, without times"):
+            for own in ("ours", "ours, without times", "ours, not awaited"):
                 ratio = median(other[at] / mine[at] for mine, other in zip(found[own], found[peer], strict=True))
                 verdict = "pass" if ratio >= least[at] else "FAIL"
                 say(f"{what} before {peer}, {own}: {ratio:.2f} times   at least {least[at]}  {verdict}")

@@ -170,6 +170,7 @@ def streams(draw: Callable[[st.SearchStrategy[int]], int]) -> list[int]:
 @given(size=st.integers(2, 40), stream=streams())
 def test_s3fifo_lets_go_what_its_model_does(size: int, stream: list[int]) -> None:
     ours: S3Fifo[None] = S3Fifo(size)
+    turning: S3Fifo[None] = S3Fifo(size)  # both in one
     model = Queues(size)
     there: set[str] = set()
     for number in stream:
@@ -178,15 +179,20 @@ def test_s3fifo_lets_go_what_its_model_does(size: int, stream: list[int]) -> Non
         assert (entry is not None) is (key in there)
         if entry is not None:
             entry.uses += 1
+            turning.entries[key].uses += 1
             model.use(key)
             continue
         if len(there) >= size:
             gone = model.first()
             assert ours.evict().key == gone
             there.remove(gone)
+            turning.turn_over(key)
+        else:
+            turning.add(Entry(key, None, math.inf))
         model.come(key, 1)
         ours.add(Entry(key, None, math.inf))
         there.add(key)
+        assert turning.entries.keys() == there
 
 
 def test_a_circle_a_little_larger_than_the_cache_leaves_a_part_of_it_there() -> None:

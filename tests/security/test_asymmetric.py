@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -174,7 +175,10 @@ def test_a_shared_secret_is_never_published() -> None:
 
 @pytest.mark.parametrize("algorithm", PUBLIC)
 def test_a_key_shows_nothing_and_is_not_copied(algorithm: Algorithm) -> None:
-    assert repr(generate_key(algorithm, id="k")) == f"Key(algorithm={algorithm!r}, id='k')"
+    key = generate_key(algorithm, id="k")
+    assert repr(key) == str(key) == f"Key(algorithm={algorithm!r}, id='k')"
+    with pytest.raises(TypeError):
+        copy.deepcopy(key)
 
 
 @pytest.mark.parametrize("length", [47, 63])
@@ -232,7 +236,11 @@ def test_pem_that_is_no_key_for_this_is_refused(text: Any, algorithm: Any, passw
 
 def test_private_and_public_jwks_are_taken_with_what_they_have() -> None:
     crt = ("p", "q", "dp", "dq", "qi")
-    for jwk in (rsa_jwk(), {k: v for k, v in rsa_jwk().items() if k not in crt}, rsa_jwk(dp=rsa_jwk()["dp"])):
+    for jwk in (
+        rsa_jwk(),
+        {k: v for k, v in rsa_jwk().items() if k not in crt},
+        {k: v for k, v in rsa_jwk().items() if k not in crt[2:]},
+    ):
         key = key_from_jwk(jwk, algorithm="RS256")
         assert jws.verify(jws.sign(b"x", key), pair("RS256")[1]) == b"x"
     assert jws.verify(jws.sign(b"x", key_from_jwk(ec_jwk())), pair("ES256")[1]) == b"x"

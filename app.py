@@ -129,6 +129,11 @@ def page_cache(shared: Shared = provided(redis)) -> AbstractAsyncContextManager[
     return shared.cache("pages", json_codec(Page[Video]), max_size=MOST_PAGES, weigh=heygen.bytes_of_page)
 
 
+@scope.application
+def avatar_cache(shared: Shared = provided(redis)) -> AbstractAsyncContextManager[Cache[tuple[heygen.Avatar, ...]]]:
+    return shared.cache("avatars", json_codec(tuple[heygen.Avatar, ...]), max_size=1)
+
+
 # ---------------------------------------------------------------------------------------------------------- services
 
 
@@ -142,13 +147,21 @@ async def users(
 
 
 @scope.application
+async def avatars(
+    db: Database = provided(database), catalogue: Cache[tuple[heygen.Avatar, ...]] = provided(avatar_cache)
+) -> heygen.Avatars:
+    return heygen.avatar_store(db, cache=catalogue)
+
+
+@scope.application
 async def videos(
     db: Database = provided(database),
     store: FileStore = provided(files),
     rung: heygen.Bell = provided(bell),
+    speakers: heygen.Avatars = provided(avatars),
     pages: Cache[Page[Video]] = provided(page_cache),
 ) -> Videos:
-    return heygen.video_store(db, store, rung, cache=pages)
+    return heygen.video_store(db, store, rung, catalogue=speakers.all, cache=pages)
 
 
 @scope.application
@@ -157,8 +170,10 @@ async def watcher(db: Database = provided(database), rung: heygen.Bell = provide
 
 
 @scope.application
-async def renderer(config: Settings = provided(settings)) -> heygen.Renderer:
-    return heygen.storyboard_renderer(seconds_per_caption=config.video.seconds_per_caption)
+async def renderer(
+    config: Settings = provided(settings), speakers: heygen.Avatars = provided(avatars)
+) -> heygen.Renderer:
+    return heygen.storyboard_renderer(speakers.all, seconds_per_caption=config.video.seconds_per_caption)
 
 
 @scope.application
@@ -190,6 +205,7 @@ async def current_user(of: web.Claims = provided(claims), store: Users = provide
 admin = require_role(current_user, "admin")
 viewer = require_permission(current_user, "read:videos")
 author = require_permission(current_user, "write:videos")
+casting = require_permission(current_user, "write:avatars")
 analyst = require_permission(current_user, "read:analytics")
 
 
@@ -267,8 +283,27 @@ async def list_users(
 
 
 @api.get("/avatars", tags=["videos"], dependencies=[Depends(require_permission(current_user, "read:avatars"))])
-async def avatars() -> Sequence[heygen.Avatar]:
-    return heygen.AVATARS
+async def list_avatars(of: heygen.Avatars = provided(avatars)) -> Sequence[heygen.Avatar]:
+    return await of.all()
+
+
+@api.put("/avatars/{id}", tags=["admin"])
+async def put_avatar(
+    id: str,
+    name: InBody,
+    description: InBody,
+    voice: InBody,
+    hair: Annotated[heygen.Hair, Body(embed=True)],
+    colours: Annotated[heygen.Colours, Body(embed=True)],
+    _: Profile = provided(casting),
+    of: heygen.Avatars = provided(avatars),
+) -> heygen.Avatar:
+    return await of.put(heygen.Avatar(id, name, description, voice, hair, colours))
+
+
+@api.delete("/avatars/{id}", status_code=204, tags=["admin"])
+async def delete_avatar(id: str, _: Profile = provided(casting), of: heygen.Avatars = provided(avatars)) -> None:
+    await of.delete(id)
 
 
 @api.post("/videos", status_code=201, tags=["videos"])

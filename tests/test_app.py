@@ -32,6 +32,9 @@ def api(tmp_path: Path, settings: Mapping[str, str]) -> Iterator[Served]:
         yield running
 
 
+COLOURS = dict.fromkeys(("wall", "light", "skin", "hair", "clothes"), "#0a0b0c")
+
+
 def register(api: Served, name: str = "ada") -> dict[str, str]:
     """Register and log in; the header that says who is asking."""
     api.client.post("/api/v1/register", json={"name": name, "password": PASSWORD}).raise_for_status()
@@ -274,6 +277,14 @@ def test_a_signing_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data" / "signing-key").stat().st_mode) == 0o600
 
 
+def test_avatars_are_changed_by_those_who_may(live: Served) -> None:
+    who = live_user(live)
+    greta = {"name": "Greta", "description": "A pilot.", "voice": "dry", "hair": "bun", "colours": COLOURS}
+    assert live.client.put("/api/v1/avatars/greta", json=greta).status_code == 401
+    assert live.client.put("/api/v1/avatars/greta", headers=who, json=greta).status_code == 403
+    assert live.client.delete("/api/v1/avatars/amelia", headers=who).status_code == 403
+
+
 def test_a_body_that_is_far_too_long_is_refused_before_it_is_read(live: Served) -> None:
     for headers in ({}, live_user(live)):
         answer = live.client.post("/api/v1/register", content=b"x" * 2_000_000, headers=headers)
@@ -400,7 +411,7 @@ def test_two_processes_hear_each_other_through_redis_and_do_without_it(
         bell_is(second, "pass")
 
 
-def test_two_processes_keep_profiles_and_lists_and_each_sees_at_once_what_the_other_changes(
+def test_two_processes_keep_profiles_avatars_and_lists_and_each_sees_at_once_what_the_other_changes(
     tmp_path: Path, postgres_url: str, redis_url: str
 ) -> None:
     shared = {
@@ -413,6 +424,9 @@ def test_two_processes_keep_profiles_and_lists_and_each_sees_at_once_what_the_ot
         videos = api.client.get("/api/v1/videos", headers=who).json()["items"]
         return [(video["id"], video["status"]) for video in videos]
 
+    def speakers(api: Served) -> list[str]:
+        return [avatar["name"][0] for avatar in api.client.get("/api/v1/avatars", headers=who).json()]
+
     def figures(api: Served, name: str) -> dict[str, int]:
         answer = api.client.get("/health/cache", headers=who).json()
         return dict(answer["checks"][name]["figures"])
@@ -424,6 +438,17 @@ def test_two_processes_keep_profiles_and_lists_and_each_sees_at_once_what_the_ot
         assert second.client.get("/health/cache", headers=who).status_code == 403
         assert refused(tmp_path, shared, "--make-admin", "ada") == (0, "")  # a third process
         assert [api.client.get("/health/cache", headers=who).status_code for api in (first, second)] == [200, 200]
+
+        greta = {"name": "Greta", "description": "A pilot.", "voice": "dry", "hair": "bun", "colours": COLOURS}
+        assert [speakers(first), speakers(second)] == [list("ABCDEF")] * 2
+        assert first.client.put("/api/v1/avatars/greta", headers=who, json=greta).status_code == 200
+        assert [speakers(first), speakers(second)] == [list("ABCDEFG")] * 2
+        kept = figures(second, "avatar_cache")["loads"]
+        assert [speakers(second) for _ in range(10)] == [list("ABCDEFG")] * 10
+        assert figures(second, "avatar_cache")["loads"] == kept
+        assert second.client.delete("/api/v1/avatars/greta", headers=who).status_code == 204
+        time.sleep(0.05)  # as long as a message may take
+        assert [speakers(first), speakers(second)] == [list("ABCDEF")] * 2
 
         id = order(first, who)
         assert finished(second, who, id)["status"] == "done"

@@ -29,7 +29,8 @@ Errors are `HeykitError` with a status: NotFound 404, Conflict and NotReady 409,
 
 from __future__ import annotations
 
-from heykit.heygen.avatars import AVATARS, Avatar, avatar_by_id
+from heykit.heygen.avatar_store import Avatars, avatar_store
+from heykit.heygen.avatars import AVATARS, Avatar, Colours, Hair, avatar_by_id
 from heykit.heygen.bell import Bell
 from heykit.heygen.errors import Conflict, Invalid, NotFound, NotReady, RenderFailed, TooManyStreams
 from heykit.heygen.hub import ProgressHub, progress_hub
@@ -52,10 +53,13 @@ __all__ = [
     "ROLES",
     "Analytics",
     "Avatar",
+    "Avatars",
     "Bell",
+    "Colours",
     "Conflict",
     "Content",
     "Day",
+    "Hair",
     "Invalid",
     "NotFound",
     "NotReady",
@@ -80,6 +84,7 @@ __all__ = [
     "Videos",
     "Watch",
     "avatar_by_id",
+    "avatar_store",
     "bytes_of_page",
     "progress_hub",
     "render_queue",

@@ -1,11 +1,12 @@
-"""The avatars that can speak in a video. The catalogue is fixed: a video names one by its identifier."""
+"""The avatars that can speak in a video, which names one by its identifier."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["AVATARS", "Avatar", "Colours", "Hair", "avatar_by_id"]
+__all__ = ["AVATARS", "Avatar", "Catalogue", "Colours", "Hair", "avatar_by_id", "built_in"]
 
 Hair: TypeAlias = Literal["short", "long", "bun"]
 
@@ -61,6 +62,15 @@ AVATARS: tuple[Avatar, ...] = (
 )  # fmt: skip
 
 
-def avatar_by_id(id: str) -> Avatar | None:
-    """Find an avatar; `None` if the catalogue has none of that identifier."""
-    return next((avatar for avatar in AVATARS if avatar.id == id), None)
+Catalogue: TypeAlias = Callable[[], Awaitable[Sequence[Avatar]]]
+"""Gives the avatars there are now."""
+
+
+async def built_in() -> Sequence[Avatar]:
+    """Give the avatars that are there without anybody adding them."""
+    return AVATARS
+
+
+def avatar_by_id(id: str, avatars: Sequence[Avatar] = AVATARS) -> Avatar | None:
+    """Find an avatar; `None` if there is none of that identifier."""
+    return next((avatar for avatar in avatars if avatar.id == id), None)

@@ -1,4 +1,4 @@
-"""What a cache keeps of a user is forgotten when it changes, also where the client who changed it has left."""
+"""What a cache keeps of something is forgotten when that changes, also where the client who changed it has left."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ V = TypeVar("V")
 
 
 @asynccontextmanager
-async def changing(cache: Cache[V] | None, user_id: str) -> AsyncGenerator[None]:
-    """Drop what a cache has with the tag of a user once the block has ended, whether it was changed there or not.
+async def changing(cache: Cache[V] | None, tag: str) -> AsyncGenerator[None]:
+    """Drop what a cache has with a tag once the block has ended, whether it was changed there or not.
 
     Nobody knows whether a change was made whose answer was not waited for.
     """
@@ -22,4 +22,4 @@ async def changing(cache: Cache[V] | None, user_id: str) -> AsyncGenerator[None]
         yield
     finally:
         if cache is not None:
-            await finish(invalidate_tags(cache, user_id))
+            await finish(invalidate_tags(cache, tag))

@@ -53,4 +53,24 @@ CREATE INDEX videos_by_day ON videos (user_id, created_on, status);
 CREATE INDEX videos_to_render ON videos (created_at, id, due_at, status) WHERE status IN ('queued', 'rendering');
 """
 
-MIGRATIONS: Sequence[tuple[str, str]] = (("heygen: users", _USERS), ("heygen: videos", _VIDEOS))
+# Those that were added or changed; the others are in the code.
+_AVATARS = """
+CREATE TABLE avatars (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    voice TEXT NOT NULL,
+    hair TEXT NOT NULL CHECK (hair IN ('short', 'long', 'bun')),
+    wall_colour TEXT NOT NULL,
+    light_colour TEXT NOT NULL,
+    skin_colour TEXT NOT NULL,
+    hair_colour TEXT NOT NULL,
+    clothes_colour TEXT NOT NULL
+);
+"""
+
+MIGRATIONS: Sequence[tuple[str, str]] = (
+    ("heygen: users", _USERS),
+    ("heygen: videos", _VIDEOS),
+    ("heygen: avatars", _AVATARS),
+)

@@ -13,7 +13,7 @@ from html import escape
 
 import anyio
 
-from heykit.heygen.avatars import Avatar, avatar_by_id
+from heykit.heygen.avatars import Avatar, Catalogue, avatar_by_id, built_in
 from heykit.heygen.captions import Caption, captions, fitted, one_line
 from heykit.heygen.errors import RenderFailed
 from heykit.heygen.portrait import portrait
@@ -40,22 +40,28 @@ def storyboard(title: str, spoken: Sequence[Caption], avatar: Avatar) -> Iterato
 
 
 def storyboard_renderer(
-    *, seconds_per_caption: float = 0.1, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    catalogue: Catalogue = built_in,
+    *,
+    seconds_per_caption: float = 0.1,
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
 ) -> Renderer:
     """Give the renderer of previews; it takes `seconds_per_caption` for each, so that its progress can be watched."""
-    return _StoryboardRenderer(seconds_per_caption, sleep)
+    return _StoryboardRenderer(catalogue, seconds_per_caption, sleep)
 
 
 class _StoryboardRenderer:
     suffix = ".svg"
 
-    def __init__(self, seconds_per_caption: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, seconds_per_caption: float, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self._catalogue = catalogue
         self._seconds_per_caption = seconds_per_caption
         self._sleep = sleep
 
     @asynccontextmanager
     async def render(self, job: RenderJob, report: Report, /) -> AsyncGenerator[AsyncIterator[bytes]]:
-        avatar = avatar_by_id(job.avatar_id)
+        avatar = avatar_by_id(job.avatar_id, await self._catalogue())
         if avatar is None:
             raise RenderFailed(f"There is no avatar {job.avatar_id!r} any more: order the video with another one.")
         async with aclosing(self._drawn(job, avatar, report)) as parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,13 +18,14 @@ import anyio
 from heykit.cache import Cache, cached
 from heykit.database.protocol import Database
 from heykit.errors import HeykitError
-from heykit.heygen.avatars import AVATARS, avatar_by_id
+from heykit.heygen.avatars import Avatar, Catalogue, avatar_by_id, built_in
 from heykit.heygen.bell import QUEUE, Bell
 from heykit.heygen.errors import Invalid, NotFound, NotReady
 from heykit.heygen.forgetting import changing
 from heykit.heygen.ids import is_id, new_id
 from heykit.heygen.instants import instant
 from heykit.heygen.pages import Page, checked_limit, page, place_of
+from heykit.heygen.texts import checked_text
 from heykit.heygen.users import Owner
 from heykit.resources.protocol import FileStore
 
@@ -135,15 +136,17 @@ def video_store(
     files: FileStore,
     bell: Bell,
     *,
+    catalogue: Catalogue = built_in,
     cache: Cache[Page[Video]] | None = None,
     now: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> Videos:
     """Give the videos of a database that has our tables (`MIGRATIONS`); it needs no closing.
 
-    Pages are read through the cache, which the queue needs too: it forgets those of whose videos change.
+    `catalogue` tells which avatars there are: those of an `avatar_store`, or those built in. Pages are read through
+    the cache, which the queue needs too: it forgets those of whose videos change.
     """
-    return _Videos(database, files, bell, cache, now=now, entropy=entropy)
+    return _Videos(database, files, bell, catalogue, cache, now=now, entropy=entropy)
 
 
 class _Videos:
@@ -152,6 +155,7 @@ class _Videos:
         database: Database,
         files: FileStore,
         bell: Bell,
+        catalogue: Catalogue,
         cache: Cache[Page[Video]] | None,
         *,
         now: Callable[[], float],
@@ -160,15 +164,16 @@ class _Videos:
         self._database = database
         self._files = files
         self._bell = bell
+        self._catalogue = catalogue
         self._cache = cache
         self._page_of = self._page if cache is None else cached(cache, tags=lambda user_id, *_: (user_id,))(self._page)
         self._now = now
         self._entropy = entropy
 
     async def create(self, user: Owner, /, *, title: str, script: str, avatar_id: str) -> Video:
-        title = _text("title", title, LONGEST_TITLE)
-        script = _text("script", script, LONGEST_SCRIPT)
-        _check_avatar(avatar_id)
+        title = checked_text("title", title, LONGEST_TITLE)
+        script = checked_text("script", script, LONGEST_SCRIPT)
+        _check_avatar(avatar_id, await self._catalogue())
         created_at = instant(self._now())
         async with changing(self._cache, user.id):
             added = await self._database.fetch_one(
@@ -271,19 +276,9 @@ def _checked(id: str) -> str:
     return id
 
 
-def _text(field: str, value: str, longest: int) -> str:
-    text = value.strip()
-    if not 1 <= len(text) <= longest:
-        raise Invalid(field, f"1 to {longest:,} characters, without the spaces round them; these are {len(text):,}")
-    # PostgreSQL stores neither; a lone surrogate comes from JSON such as "\ud800".
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(field, "it holds a character that no text has, NUL or half of a surrogate pair")
-    return text
-
-
-def _check_avatar(id: str) -> None:
-    if avatar_by_id(id) is None:
-        raise Invalid("avatar_id", f"one of {', '.join(avatar.id for avatar in AVATARS)}")
+def _check_avatar(id: str, avatars: Sequence[Avatar]) -> None:
+    if avatar_by_id(id, avatars) is None:
+        raise Invalid("avatar_id", f"one of {', '.join(avatar.id for avatar in avatars)}")
 
 
 def _media_type(name: str) -> str:

@@ -26,6 +26,7 @@ async def database(shared_url: str) -> AsyncGenerator[Database]:
     async with connect(shared_url, max_connections=5, command_timeout=20) as opened:
         await migrate(opened, MIGRATIONS)
         await opened.execute("DELETE FROM users")  # and with them their videos
+        await opened.execute("DELETE FROM avatars")
         yield opened
 
 

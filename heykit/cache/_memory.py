@@ -84,8 +84,8 @@ async def _opened(cache: _MemoryCache[V]) -> AsyncGenerator[MemoryCache[V]]:
 
 class _MemoryCache(Generic[V]):
     __slots__ = (
-        "_clock", "_closed", "_find", "_fixed", "_hits", "_keys", "_look_up", "_put", "_rules", "_store", "_tags",
-        "counts",
+        "_clock", "_closed", "_expiries", "_find", "_fixed", "_hits", "_keys", "_look_up", "_put", "_rules", "_store",
+        "_tags", "counts",
     )  # fmt: skip
 
     def __init__(self, rules: Rules[V]) -> None:
@@ -96,6 +96,7 @@ class _MemoryCache(Generic[V]):
         self._find = self._store.find
         self._put = self._store.put
         self._look_up = self._store.entries.get
+        self._expiries = self._store.expiries
         self._fixed = None if rules.jitter else rules.lifetime(None)
         self._keys = Tokens()
         self._tags = Tokens()
@@ -107,10 +108,12 @@ class _MemoryCache(Generic[V]):
     @overload
     async def get(self, key: str, default: D, /) -> V | D: ...
     async def get(self, key: str, default: D | None = None, /) -> V | D | None:
-        # `find` written out where nothing is special: calling it would be a third of what a hit takes.
+        # `find` written out where nothing is special: calling it would be a third of what a hit takes. Mostly nothing
+        # at all has expired, and its own time, which lies elsewhere in memory, is not looked at.
         entry = self._look_up(key)
         if entry is not None:
-            if entry.note is None and ((expires := entry.expires) == _NEVER or expires > self._clock()):
+            soonest = self._expiries.soonest
+            if entry.note is None and (soonest == _NEVER or soonest > (now := self._clock()) or entry.expires > now):
                 entry.uses += 1
                 self._hits += 1
                 return entry.value
@@ -143,7 +146,8 @@ class _MemoryCache(Generic[V]):
         # Word for word as `get`: that would take a fifth longer if it called this.
         entry = self._look_up(key)
         if entry is not None:
-            if entry.note is None and ((expires := entry.expires) == _NEVER or expires > self._clock()):
+            soonest = self._expiries.soonest
+            if entry.note is None and (soonest == _NEVER or soonest > (now := self._clock()) or entry.expires > now):
                 entry.uses += 1
                 self._hits += 1
                 return entry.value
@@ -170,6 +174,7 @@ class _MemoryCache(Generic[V]):
         self._tags.drop_all()
         self._store.clear()
         self._look_up = self._store.entries.get
+        self._expiries = self._store.expiries
 
     async def get_many(self, keys: Iterable[str], /) -> dict[str, V]:
         self._check_open()
@@ -255,6 +260,7 @@ class _MemoryCache(Generic[V]):
         self._tags.drop_all()
         self._store.clear()
         self._look_up = self._store.entries.get
+        self._expiries = self._store.expiries
 
     def _check_open(self) -> None:
         if self._closed:

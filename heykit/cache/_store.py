@@ -62,8 +62,8 @@ class Store(Generic[V]):
     """Entries up to a size. It awaits nothing, so whatever it does is done at once."""
 
     __slots__ = (
-        "_add", "_expiries", "_most", "_notes", "_policy", "_rules", "_turn_over", "_weigh", "clock", "counts",
-        "entries", "evictions", "used", "weight",
+        "_add", "_most", "_notes", "_policy", "_rules", "_turn_over", "_weigh", "clock", "counts",
+        "entries", "evictions", "expiries", "used", "weight",
     )  # fmt: skip
 
     def __init__(self, rules: Rules[V], counts: Counts) -> None:
@@ -77,8 +77,8 @@ class Store(Generic[V]):
 
     def clear(self) -> None:
         self.weight = 0
-        self._expiries: Expiries[V] = Expiries()
-        self._policy: Policy[V] = policy(self._rules.strategy, self._rules.max_size, self._expiries)
+        self.expiries: Expiries[V] = Expiries()
+        self._policy: Policy[V] = policy(self._rules.strategy, self._rules.max_size, self.expiries)
         self._add = self._policy.add
         self._turn_over = self._policy.turn_over
         self.entries = self._policy.entries
@@ -109,7 +109,8 @@ class Store(Generic[V]):
         if self._notes or tags or is_mutable:
             weight = 1 if self._weigh is None else _checked_weight(self._weigh(value))
             note = Note(weight, tags, is_mutable=is_mutable)
-        now = self.clock()
+        # Where nothing expires any instant will do.
+        now = 0.0 if lifetime == self.expiries.soonest == math.inf else self.clock()
         entry = self.entries.get(key)
         if entry is not None and self._has_replaced(entry, value, now, lifetime, note):
             return
@@ -117,7 +118,7 @@ class Store(Generic[V]):
         if room < 0:
             return
         expires = now + lifetime
-        if self.weight > room and self._weigh is None and not self._is_one_gone(now):
+        if self.weight > room and self._weigh is None and (self.expiries.soonest > now or not self._is_one_gone(now)):
             # What is let go stands for the new one: it is at hand, and has its place in the line of expiries.
             entry = self._turn_over(key)
             entry.value = value
@@ -131,7 +132,7 @@ class Store(Generic[V]):
             entry = Entry(key, value, expires, note)
             self._add(entry)
         if expires < entry.due and expires != math.inf:
-            self._expiries.add(entry)
+            self.expiries.add(entry)
 
     def drop(self, key: str) -> bool:
         """Take a value out; tell whether there was one that had not expired."""
@@ -162,16 +163,16 @@ class Store(Generic[V]):
         entry.note = note
         was, entry.expires = entry.expires, now + lifetime
         if entry.expires < entry.due and entry.expires not in (was, math.inf):
-            self._expiries.add(entry)
+            self.expiries.add(entry)
         if self.used is not None:
             self.used(entry.key)
         return True
 
     def _is_one_gone(self, now: float) -> bool:
         """Take out what expired first, where something has."""
-        if self._expiries.soonest > now:
+        if self.expiries.soonest > now:
             return False
-        expired = self._expiries.pop(until=now)
+        expired = self.expiries.pop(until=now)
         if expired is not None:
             self._expire(expired)
         return expired is not None

@@ -253,14 +253,14 @@ def test_one_key_given_more_and_less_time_again_and_again_takes_no_more_room() -
         clock.now = turn / 1000
         store.put("a", turn, 1.0)
         store.put("a", turn, 200.0)
-        assert len(store._expiries) < 200
+        assert len(store.expiries) < 200
 
 
 def test_two_keys_that_take_turns_under_a_clock_that_stands_take_no_more_room() -> None:
     store: Store[int] = Store(Rules(1, clock=Clock()), Counts())
     for turn in range(10_000):
         store.put("ab"[turn % 2], turn, [20.0, 10.0][turn % 2])
-        assert len(store._expiries) < 200
+        assert len(store.expiries) < 200
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1.0, 5.0, 5.0, 5.0, 30.0])), max_size=200))
@@ -275,4 +275,4 @@ def test_what_is_let_go_and_stands_for_another_key_expires_when_that_one_does(se
         for key, entry in store.entries.items():
             assert (entry.key, entry.value, entry.expires) == (key, int(key), expires[key])
         kept = [entry.expires for entry in store.entries.values()]
-        assert store._expiries.soonest <= min(kept)
+        assert store.expiries.soonest <= min(kept)

@@ -46,7 +46,7 @@ SPECS: Final[Mapping[Algorithm, Spec]] = MappingProxyType(
 KEY_TYPES: Final = frozenset(spec.kty for spec in SPECS.values())
 
 
-def known(algorithm: str) -> Algorithm:
+def known(algorithm: object) -> Algorithm:
     if not _is_known(algorithm):
         raise KeyRefused(f"Unknown algorithm: use one of {', '.join(SPECS)}.")
     return algorithm
@@ -59,5 +59,5 @@ def fitting(kty: object, curve: object = None) -> list[Algorithm]:
     ]
 
 
-def _is_known(algorithm: str) -> TypeGuard[Algorithm]:
-    return algorithm in SPECS
+def _is_known(algorithm: object) -> TypeGuard[Algorithm]:
+    return isinstance(algorithm, str) and algorithm in SPECS

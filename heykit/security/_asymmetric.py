@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from heykit.errors import KeyRefused
 from heykit.security import _ec, _okp, _rsa
-from heykit.security._algorithms import SPECS
+from heykit.security._algorithms import SPECS, Spec
 from heykit.security._key import Algorithm, Key, Sign, Verify
 
 Public: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | _okp.Public
 Private: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | _okp.Private
 
+_CURVE_NAME: Final = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----", re.DOTALL)
+# Object identifiers in DER: RFC 4055 §3.1 and §2.1.
+_RSASSA_PSS: Final = bytes.fromhex("06092a864886f70d01010a")
+_HASHES: Final = MappingProxyType(
+    {
+        name: bytes.fromhex(f"06096086480165030402{last}")
+        for name, last in (("sha256", "01"), ("sha384", "02"), ("sha512", "03"))
+    }
+)
 _PRIVATE = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
 _PUBLIC = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 
@@ -31,6 +42,8 @@ def from_jwk(jwk: Mapping[str, object], algorithm: Algorithm, id: str | None, op
 
 
 def from_pem(pem: bytes, algorithm: Algorithm, id: str | None, password: bytes | None) -> Key:
+    # OpenSSL writes the name of the curve in a block of its own before the key.
+    pem = _CURVE_NAME.sub(b"", pem)
     if pem.count(b"-----BEGIN ") != 1:
         raise KeyRefused("Give exactly one key in PEM, from its BEGIN line to its END line.")
     try:
@@ -42,9 +55,20 @@ def from_pem(pem: bytes, algorithm: Algorithm, id: str | None, password: bytes |
         raise KeyRefused("The key is encrypted and there is no password, or the other way round.") from None
     except Exception:  # noqa: BLE001 - OpenSSL's reasons are many, and hold nothing that helps
         raise KeyRefused("This is not a key in PEM (PKCS#8, SPKI), or the password is not its own.") from None
+    _check_pss(pem, SPECS[algorithm], algorithm)
     if isinstance(loaded, (*_PRIVATE, *_PUBLIC)):
         return _key(loaded, algorithm, id, frozenset({"sign", "verify"}))
     raise KeyRefused("A key of this type is for no algorithm here.")
+
+
+def _check_pss(pem: bytes, spec: Spec, algorithm: Algorithm) -> None:
+    der = b64decode(b"".join(line for line in pem.splitlines() if not line.startswith(b"-----") and b":" not in line))
+    if _RSASSA_PSS not in der:
+        return
+    # RFC 4055 §1.2: such a key is for RSASSA-PSS alone, and where it names a hash for that hash.
+    named = {name for name, oid in _HASHES.items() if oid in der}
+    if not spec.is_pss or (named and named != {spec.hash_name}):
+        raise KeyRefused(f"This key says that it is for RSASSA-PSS, maybe with one hash: it is not for {algorithm}.")
 
 
 def generated(algorithm: Algorithm, id: str | None) -> Key:
@@ -64,6 +88,8 @@ def _key(loaded: Public | Private, algorithm: Algorithm, id: str | None, operati
     )
     sign = None if private is None or "sign" not in operations else _signer(private, algorithm)
     verify = _verifier(public, algorithm) if "verify" in operations else None
+    if sign is None and verify is None:
+        raise KeyRefused("A public key can only verify, and `key_ops` of this one does not let it.")
     return Key(algorithm, id, sign, verify, members)
 
 
@@ -75,6 +101,7 @@ def _check_fit(public: Public, algorithm: Algorithm) -> None:
     elif isinstance(public, ec.EllipticCurvePublicKey):
         is_fit = spec.kty == "EC" and _ec.name_of(public.curve) in spec.curves
     else:
+        _okp.check(_okp.curve_of(public), public.public_bytes_raw())
         is_fit = spec.kty == "OKP"
     if not is_fit:
         raise KeyRefused(f"A key of this type or on this curve is not for {algorithm}.")

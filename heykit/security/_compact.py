@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from heykit.errors import TokenError
 from heykit.security import _base64url, _json
-from heykit.security._key import Key, KeySet
+from heykit.security._key import Key, KeySet, may_name
 
 # Common servers take 8 to 64 KiB of header lines; joserfc allows 8,000 bytes a part, Authlib 256,000, PyJWT any number.
 MAX_LENGTH = 16_384
@@ -29,7 +29,7 @@ class Header:
 
 def write(payload: bytes, key: Key, typ: str | None = None) -> str:
     """Sign bytes; a token longer than `read` takes is a TokenError."""
-    signed = _header_segment(key.algorithm, key.id, typ) + b"." + _base64url.encode(payload)
+    signed = _written(key, typ) + b"." + _base64url.encode(payload)
     token = signed + b"." + _base64url.encode(key.sign(signed))
     if len(token) > MAX_LENGTH:
         raise _too_long()
@@ -43,12 +43,15 @@ def read(token: str | bytes, keys: Key | KeySet) -> tuple[Header, bytes]:
     first, dot, middle = signed.partition(b".")
     if not dot or b"." in middle:
         raise _malformed()
+    # Raised after the `except`: what it caught holds a part of the token, and would go along as the error's context.
     try:
         payload = _base64url.decode(middle)
         signature = _base64url.decode(last)
         header = _header(first)
     except ValueError:
-        raise _malformed() from None
+        header, payload, signature = None, b"", b""
+    if header is None:
+        raise _malformed()
     if not _key_of(header, keys).verify(signed, signature):
         raise TokenError("The token's signature is wrong.", code="token.signature")
     return header, payload
@@ -67,13 +70,11 @@ def _ascii(token: str | bytes) -> bytes:
 
 def _key_of(header: Header, keys: Key | KeySet) -> Key:
     key = keys if isinstance(keys, Key) else keys.find(header.key_id)
-    if key is None or header.algorithm != key.algorithm or not _may_name(header.key_id, key):
+    if key is not None and not key.verifies:
+        raise TokenError("The key that the token names may not verify: its `key_ops` say so.", code="token.key")
+    if key is None or header.algorithm != key.algorithm or not may_name(header.key_id, key):
         raise TokenError("No key here is the one that the token names.", code="token.key")
     return key
-
-
-def _may_name(key_id: str | None, key: Key) -> bool:
-    return key_id is None or key.id is None or key_id == key.id
 
 
 # Headers hardly ever change, and these are pure functions: they may remember. Hostile headers only push others out.
@@ -92,6 +93,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("no string")  # noqa: TRY004 - one error for all that can be wrong with a header
     return value
+
+
+def _written(key: Key, typ: object) -> bytes:
+    # RFC 7515 §4.1.9: a string; the memory of headers would not tell 1 from True.
+    if typ is None or (isinstance(typ, str) and typ.isascii()):
+        return _header_segment(key.algorithm, key.id, typ)
+    raise TokenError("The type of a token is a media type, text in ASCII.", code="token.type")
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,14 @@ from heykit.security._key import Sign, Verify
 _CURVES: Final[Mapping[str, ec.EllipticCurve]] = MappingProxyType(
     {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 )
+# NIST SP 800-186 §3.2.1: the primes of the fields, below which coordinates are.
+_FIELDS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "P-256": 2**256 - 2**224 + 2**192 + 2**96 - 1,
+        "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,
+        "P-521": 2**521 - 1,
+    }
+)
 
 
 def generate(spec: Spec) -> ec.EllipticCurvePrivateKey:
@@ -31,14 +39,22 @@ def read(jwk: Mapping[str, object], spec: Spec) -> ec.EllipticCurvePublicKey | e
     if name not in spec.curves:
         raise KeyRefused(f"This EC key is on another curve than {spec.curves[0]}.")
     curve = _CURVES[name]
-    x, y = (_coordinate(jwk, each, curve) for each in ("x", "y"))
+    x, y = (_number(jwk, each, curve) for each in ("x", "y"))
+    # SEC 1 §2.3.5: an element of the field is below its prime; one key has one spelling.
+    if max(x, y) >= _FIELDS[name]:
+        raise KeyRefused("The point of this EC key is not on its curve.")
     public = ec.EllipticCurvePublicNumbers(x, y, curve)
     try:
         if "d" not in jwk:
             return public.public_key()
-        return ec.EllipticCurvePrivateNumbers(_coordinate(jwk, "d", curve), public).private_key()
+        numbers = ec.EllipticCurvePrivateNumbers(_number(jwk, "d", curve), public)
+        private = numbers.private_key()
     except ValueError:
         raise KeyRefused("The point of this EC key is not on its curve, or `d` is not its private number.") from None
+    # RFC 7518 §6.2.2.1, SEC 1 §3.2.1: d is from 1 to n - 1; OpenSSL takes larger ones modulo n.
+    if private.private_numbers() != numbers:
+        raise KeyRefused("`d` of this EC key is larger than its curve has.")
+    return private
 
 
 def name_of(curve: ec.EllipticCurve) -> str:
@@ -78,7 +94,7 @@ def public_members(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
     return {"kty": "EC", "crv": name_of(key.curve), "x": x, "y": y}
 
 
-def _coordinate(jwk: Mapping[str, object], name: str, curve: ec.EllipticCurve) -> int:
+def _number(jwk: Mapping[str, object], name: str, curve: ec.EllipticCurve) -> int:
     octets = _jwk.octets(jwk, name)
     # RFC 7518 §6.2.1.2: the full size of a coordinate, leading zeros and all.
     if len(octets) != _size(curve):

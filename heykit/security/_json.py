@@ -31,7 +31,8 @@ def _finite(text: str) -> float:
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+# The end of a string may lack, so that one without is read once and not from each of its quotes.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _DEEPEST = 64
 _CONTAINERS = (dict, list, tuple)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from heykit.errors import KeyRefused
 from heykit.security import _base64url
@@ -10,9 +11,9 @@ from heykit.security import _base64url
 SIGNATURES = frozenset({"sign", "verify"})
 
 
-def members(jwks: Mapping[str, object]) -> list[Mapping[str, object]]:
+def members(jwks: object) -> list[Mapping[str, object]]:
     """Give the keys of a set, each an object with a `kty`."""
-    keys = jwks.get("keys")
+    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
     if not isinstance(keys, list | tuple) or not all(isinstance(key, Mapping) for key in keys):
         raise KeyRefused('A JWK Set needs "keys", a list of JSON Web Keys.')
     for key in keys:
@@ -21,8 +22,8 @@ def members(jwks: Mapping[str, object]) -> list[Mapping[str, object]]:
     return list(keys)
 
 
-def text(jwk: Mapping[str, object], name: str) -> str:
-    value = jwk.get(name)
+def text(jwk: object, name: str) -> str:
+    value = jwk.get(name) if isinstance(jwk, Mapping) else None
     if not isinstance(value, str):
         raise KeyRefused(f"A JSON Web Key needs `{name}`, a string.")
     return value
@@ -33,10 +34,12 @@ def optional_text(jwk: Mapping[str, object], name: str) -> str | None:
 
 
 def octets(jwk: Mapping[str, object], name: str) -> bytes:
-    try:
-        return _base64url.decode(text(jwk, name).encode("ascii"))
-    except ValueError:
-        raise KeyRefused(f"`{name}` of a JSON Web Key must be base64url without padding.") from None
+    found = text(jwk, name)
+    # Not from within an `except`: what it caught would hold the secret, and go along as the error's context.
+    if found.isascii():
+        with suppress(ValueError):
+            return _base64url.decode(found.encode("ascii"))
+    raise KeyRefused(f"`{name}` of a JSON Web Key must be base64url without padding.")
 
 
 def operations(jwk: Mapping[str, object]) -> frozenset[str]:

@@ -35,6 +35,16 @@ class Key:
             raise KeyRefused("This key may only verify: sign with a private key, one whose `key_ops` let it.")
         return self._sign(data)
 
+    @property
+    def signs(self) -> bool:
+        """True if the key may sign."""
+        return self._sign is not None
+
+    @property
+    def verifies(self) -> bool:
+        """True if the key may verify."""
+        return self._verify is not None
+
     def verify(self, data: bytes, signature: bytes, /) -> bool:
         """True if the signature is this key's, and the key may verify at all."""
         return self._verify is not None and self._verify(data, signature)
@@ -70,7 +80,21 @@ class KeySet:
 
     def find(self, id: str | None, /) -> Key | None:
         """Find the key a token means; without an id that is the key without one, or the only key."""
-        if len(self._by_id) > 1:
-            return self._by_id.get(id)
-        # OpenID Connect Core §10.1: a token must name its key where the set holds several.
-        return next(iter(self))
+        found = self._by_id.get(id)
+        if found is None and len(self._by_id) == 1:
+            # OpenID Connect Core §10.1: a token must name its key where the set holds several.
+            only = next(iter(self))
+            return only if may_name(id, only) else None
+        return found
+
+    def newest(self) -> Key:
+        """Give the key to sign with: the first of the set that may. :raises KeyRefused: all may only verify."""
+        for key in self:
+            if key.signs:
+                return key
+        raise KeyRefused("Every key of this set may only verify: put the one to sign with in front.")
+
+
+def may_name(id: str | None, key: Key) -> bool:
+    """True if a token that names this id may mean this key: where both have one they are the same."""
+    return id is None or key.id is None or id == key.id

@@ -17,6 +17,11 @@ Public: TypeAlias = ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 Private: TypeAlias = ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
 _SIZES: Final[Mapping[str, int]] = MappingProxyType({"Ed25519": 32, "Ed448": 57})  # bytes, of either part
+# RFC 8032 §5.1, §5.2: y of a point is below this.
+_FIELDS: Final[Mapping[str, int]] = MappingProxyType({"Ed25519": 2**255 - 19, "Ed448": 2**448 - 2**224 - 1})
+# y of the points whose order divides 8: what they verify anybody can sign.
+_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7
+_SMALL: Final = frozenset({0, 1, _ORDER_8, _FIELDS["Ed25519"] - _ORDER_8})
 
 
 def generate() -> Private:
@@ -29,6 +34,7 @@ def read(jwk: Mapping[str, object]) -> Public | Private:
     if curve not in _SIZES:
         raise KeyRefused("An OKP key for signatures is on Ed25519 or Ed448.")
     x = _part(jwk, "x", curve)
+    check(curve, x)
     try:
         if "d" not in jwk:
             return _public(curve, x)
@@ -38,6 +44,19 @@ def read(jwk: Mapping[str, object]) -> Public | Private:
     if private.public_key().public_bytes_raw() != x:
         raise KeyRefused("`x` and `d` of this OKP key do not belong together.")
     return private
+
+
+def check(curve: str, x: bytes) -> None:
+    """Refuse points that are written in another way than theirs, and those for which there is no secret."""
+    y = int.from_bytes(x, "little") & ~(1 << 8 * len(x) - 1)  # the first bit is the sign of the other coordinate
+    p = _FIELDS[curve]
+    # RFC 8032 §5.1.3, §5.2.3: decoding fails where y is p or more. RFC 8725 §3.4: validate cryptographic inputs.
+    if y >= p or y == p - 1 or y in (_SMALL if curve == "Ed25519" else {0, 1}):
+        raise KeyRefused(f"`x` of this key is no point on {curve} that has a secret: anybody could sign for it.")
+
+
+def curve_of(key: Public) -> str:
+    return "Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "Ed448"
 
 
 def signer(key: Private) -> Sign:
@@ -56,8 +75,7 @@ def verifier(key: Public) -> Verify:
 
 
 def public_members(key: Public) -> dict[str, str]:
-    curve = "Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "Ed448"
-    return {"kty": "OKP", "crv": curve, "x": _base64url.encode(key.public_bytes_raw()).decode("ascii")}
+    return {"kty": "OKP", "crv": curve_of(key), "x": _base64url.encode(key.public_bytes_raw()).decode("ascii")}
 
 
 def _part(jwk: Mapping[str, object], name: str, curve: str) -> bytes:

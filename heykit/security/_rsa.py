@@ -16,7 +16,9 @@ from heykit.security._hashes import hash_of
 from heykit.security._key import Sign, Verify
 
 _LEAST, _MOST = 2048, 16384  # bits
-_MOST_OF_EXPONENT: Final = 256  # bits
+_MOST_OF_EXPONENT, _MOST_OF_EXPONENT_OF_LARGE = 256, 64  # bits; OpenSSL verifies nothing with more
+_LARGE: Final = 3072  # bits above which a key is
+_MOST_TO_FACTOR: Final = 4096  # bits
 _GENERATED: Final = 3072  # bits
 _CRT = ("p", "q", "dp", "dq", "qi")
 
@@ -43,9 +45,14 @@ def _private(jwk: Mapping[str, object], public: rsa.RSAPublicNumbers) -> rsa.RSA
     if "oth" in jwk:
         raise KeyRefused("RSA keys of more than two primes are not taken.")
     d = _number(jwk, "d")
+    # RFC 8017 §3.2: d is less than n.
+    if d >= public.n:
+        raise KeyRefused("The numbers of this RSA key do not belong together.")
     given = {name: _number(jwk, name) for name in _CRT if name in jwk}
     # RFC 7518 §6.3.2: if one of the others is there all must be; yet an example of RFC 7515 has `p` and `q` alone.
     if "p" not in given or "q" not in given:
+        if public.n.bit_length() > _MOST_TO_FACTOR:
+            raise KeyRefused("An RSA key as large as this needs its primes, `p` and `q`: finding them takes seconds.")
         p, q = rsa.rsa_recover_prime_factors(public.n, public.e, d)
         p, q = (q, p) if given.get("p") == q or given.get("q") == p else (p, q)
     else:
@@ -65,7 +72,8 @@ def check(public: rsa.RSAPublicNumbers) -> None:
     # RFC 7518 §3.3: a key of 2048 bits or larger must be used.
     if not _LEAST <= public.n.bit_length() <= _MOST:
         raise KeyRefused(f"An RSA key has {_LEAST} to {_MOST} bits: make one of {_GENERATED}.")
-    if public.n % 2 == 0 or public.e % 2 == 0 or public.e < 3 or public.e.bit_length() > _MOST_OF_EXPONENT:
+    most = _MOST_OF_EXPONENT_OF_LARGE if public.n.bit_length() > _LARGE else _MOST_OF_EXPONENT
+    if public.e % 2 == 0 or public.e < 3 or public.e.bit_length() > most or _has_small_factor(public.n):
         raise KeyRefused("The numbers of this RSA key are not those of one.")
     if _is_roca(public.n):
         raise KeyRefused("This RSA key was made by a chip whose keys can be factored (CVE-2017-15361): make another.")
@@ -112,6 +120,10 @@ def _number(jwk: Mapping[str, object], name: str) -> int:
 
 def _text(number: int) -> str:
     return _base64url.encode(number.to_bytes((number.bit_length() + 7) // 8)).decode("ascii")
+
+
+def _has_small_factor(n: int) -> bool:
+    return n % 2 == 0 or any(n % prime == 0 for prime, _ in _powers())
 
 
 def _is_roca(n: int) -> bool:

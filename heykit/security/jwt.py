@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from heykit.errors import TokenError
 from heykit.security import _compact, _json
@@ -24,10 +24,14 @@ def encode(claims: Mapping[str, object], key: Key, *, typ: str | None = None) ->
     :raises KeyRefused: the key may only verify
     """
     _check_types(claims)
+    if claims.get("aud") in ([], ()):
+        raise TokenError("The claim aud names nobody: no reader would take the token.", code="token.claims")
     try:
         payload = _json.write_object(claims)
     except ValueError:
-        raise TokenError("Claims must be JSON: text, finite numbers, lists and objects.", code="token.claims") from None
+        payload = None  # and the error is raised below: what was caught here would go along as its context
+    if payload is None:
+        raise TokenError("Claims must be JSON: text, finite numbers, lists and objects.", code="token.claims")
     return _compact.write(payload, key, typ)
 
 
@@ -36,7 +40,7 @@ def decode(
     keys: Key | KeySet,
     *,
     issuer: str | None = None,
-    audience: str | Sequence[str] | None = None,
+    audience: str | Collection[str] | None = None,
     leeway: float = 0,
     typ: str | None = None,
     now: Callable[[], float] = time.time,
@@ -63,7 +67,9 @@ def _claims(payload: bytes) -> dict[str, object]:
     try:
         claims = _json.parse_object(payload)
     except ValueError:
-        raise TokenError("The token's payload is not a JSON object.", code="token.malformed") from None
+        claims = None
+    if claims is None:
+        raise TokenError("The token's payload is not a JSON object.", code="token.malformed")
     _check_types(claims)
     return claims
 
@@ -108,7 +114,8 @@ def _check_typ(found: str | None, wanted: str | None) -> None:
 
 def _media_type(typ: str) -> str:
     # RFC 7515 §4.1.9: media types compare without regard to case, and `application/` may be left out.
-    return typ.lower().removeprefix("application/")
+    # Only the letters of ASCII have another case here: the Kelvin sign is no k.
+    return (typ.lower() if typ.isascii() else typ).removeprefix("application/")
 
 
 def _check_dates(claims: Mapping[str, object], now: float, leeway: float) -> None:
@@ -125,7 +132,7 @@ def _check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Non
         raise TokenError("The token was issued in the future.", code="token.not_yet_valid")
 
 
-def _check_audience(claims: Mapping[str, object], audience: str | Sequence[str] | None) -> None:
+def _check_audience(claims: Mapping[str, object], audience: str | Collection[str] | None) -> None:
     # RFC 7519 §4.1.3: who does not find itself in `aud`, where there is one, must reject the token.
     meant = _names(claims.get("aud"))
     ours = _names(audience)
@@ -136,4 +143,4 @@ def _check_audience(claims: Mapping[str, object], audience: str | Sequence[str] 
 def _names(value: object) -> frozenset[object]:
     if isinstance(value, str):
         return frozenset({value})
-    return frozenset(value) if isinstance(value, Sequence) else frozenset()
+    return frozenset(value) if isinstance(value, Collection) else frozenset()

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
 
 from heykit.errors import KeyRefused
-from heykit.security import _base64url, _json, _jwk
+from heykit.security import _base64url, _jwk
 from heykit.security._algorithms import KEY_TYPES, SPECS, fitting, known
 from heykit.security._hmac import signer_and_verifier
 from heykit.security._key import Algorithm, Key, KeySet
@@ -39,7 +42,11 @@ __all__ = [
 
 _LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"sha256": 32, "sha384": 48, "sha512": 64})  # bytes
 _PUBLIC: Final = KEY_TYPES - {"oct"}
-_KEY_FILES = (b"-----BEGIN", b"---- BEGIN", b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-")
+# What begins PEM and OpenSSH's files, the `kty` of a JSON Web Key, and the identifiers of key types in DER.
+_KEY_FILE: Final = re.compile(
+    rb"---- ?BEGIN|^\s*(?:ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)|[\"']kty[\"']\s*:"
+    rb"|\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01[\x01\x0a]|\x06\x07\x2a\x86\x48\xce\x3d\x02\x01|\x06\x03\x2b\x65[\x70\x71]"
+)
 
 
 def key_from_secret(secret: bytes | str, *, algorithm: Algorithm = "HS256", id: str | None = None) -> Key:
@@ -217,31 +224,32 @@ def _hmac_key(secret: bytes, algorithm: Algorithm, id: str | None, operations: f
 def _octets(secret: bytes | str) -> bytes:
     if isinstance(secret, bytes):
         return secret
-    try:
-        return secret.encode("utf-8")
-    except (UnicodeEncodeError, AttributeError):
-        raise KeyRefused("A secret is bytes, or text that can be written as UTF-8.") from None
+    # Not from within an `except`: what it caught would hold the secret, and go along as the error's context.
+    if isinstance(secret, str):
+        with suppress(UnicodeEncodeError):
+            return secret.encode("utf-8")
+    raise KeyRefused("A secret is bytes, or text that can be written as UTF-8.")
 
 
 def _refuse_public_key(secret: bytes) -> None:
-    # A public key known to all makes a secret known to all: CVE-2022-29217, CVE-2024-33663, CVE-2024-37568 (PEM and
-    # OpenSSH), CVE-2026-48526 (a JSON Web Key as text).
-    text = secret.lstrip()
-    if text.startswith(_KEY_FILES) or b"-----BEGIN" in text or _is_jwk(text):
+    # RFC 8725 §3.1. A public key known to all makes a secret known to all: CVE-2022-29217, CVE-2024-33663,
+    # CVE-2024-37568 (PEM and OpenSSH), CVE-2026-48526 (a JSON Web Key as text); DER, UTF-16 and base64 are no better.
+    plain = secret.replace(b"\0", b"")
+    if _KEY_FILE.search(plain) or _KEY_FILE.search(_out_of_base64(plain)):
         raise KeyRefused("This looks like a key file or a JSON Web Key, not a shared secret: load it as what it is.")
 
 
-def _is_jwk(text: bytes) -> bool:
-    if not text.startswith(b"{"):
-        return False
-    try:
-        return bool(_json.parse_object(text).keys() & {"kty", "keys"})
-    except ValueError:
-        return False
+def _out_of_base64(text: bytes) -> bytes:
+    with suppress(ValueError):
+        return b64decode(text)
+    return b""
 
 
 def _refuse_unwritable_id(id: str | None) -> None:
-    try:
-        (id or "").encode("utf-8")
-    except UnicodeEncodeError:
-        raise KeyRefused("The id of a key must be text that can be written as UTF-8.") from None
+    if id is None:
+        return
+    if isinstance(id, str):
+        with suppress(UnicodeEncodeError):
+            id.encode("utf-8")
+            return
+    raise KeyRefused("The id of a key must be text that can be written as UTF-8.")

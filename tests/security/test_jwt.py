@@ -218,7 +218,6 @@ def test_the_issuer_is_the_one_expected() -> None:
         (["a", "p", "i"], "api", False),
         ("api", "API", False),
         (["web"], ["api"], False),
-        ([], "api", False),
         ("api", [], False),
         ("", "api", False),
     ],

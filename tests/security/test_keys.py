@@ -201,7 +201,7 @@ def test_key_ops_allow_signing_or_verifying_alone() -> None:
     signs, verifies = key_from_jwk(jwk(key_ops=["sign"])), key_from_jwk(jwk(key_ops=["verify"]))
     token = jws.sign(b"x", signs)
     assert jws.verify(token, verifies) == b"x"
-    with refused("token.signature"):
+    with refused("token.key"):
         jws.verify(token, signs)
     with refused_key():
         jws.sign(b"x", verifies)

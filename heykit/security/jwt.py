@@ -24,8 +24,6 @@ def encode(claims: Mapping[str, object], key: Key, *, typ: str | None = None) ->
     :raises KeyRefused: the key may only verify
     """
     _check_types(claims)
-    if claims.get("aud") in ([], ()):
-        raise TokenError("The claim aud names nobody: no reader would take the token.", code="token.claims")
     try:
         payload = _json.write_object(claims)
     except ValueError:
@@ -90,8 +88,8 @@ def _is_text(value: object) -> bool:
 
 
 def _is_text_or_texts(value: object) -> bool:
-    # RFC 7519 §4.1.3: an array of strings, or a single one.
-    return isinstance(value, str) or (isinstance(value, list | tuple) and all(map(_is_text, value)))
+    # RFC 7519 §4.1.3: an array of strings, or a single one; an empty array is for nobody.
+    return isinstance(value, str) or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
 
 
 _NUMBERS = (int, float)

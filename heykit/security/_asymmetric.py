@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from heykit.errors import KeyRefused
 from heykit.security import _ec, _okp, _rsa
 from heykit.security._algorithms import SPECS, Spec
-from heykit.security._key import Algorithm, Key, Sign, Verify
+from heykit.security._key import Algorithm, Key, Sign, Verify, made_key
 
 Public: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | _okp.Public
 Private: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | _okp.Private
@@ -90,7 +90,7 @@ def _key(loaded: Public | Private, algorithm: Algorithm, id: str | None, operati
     verify = _verifier(public, algorithm) if "verify" in operations else None
     if sign is None and verify is None:
         raise KeyRefused("A public key can only verify, and `key_ops` of this one does not let it.")
-    return Key(algorithm, id, sign, verify, members)
+    return made_key(algorithm, id, sign, verify, members)
 
 
 def _check_fit(public: Public, algorithm: Algorithm) -> None:

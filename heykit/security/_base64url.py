@@ -20,16 +20,13 @@ def encode(data: bytes) -> bytes:
 
 def decode(text: bytes) -> bytes:
     """Decode; junk, line breaks, padding and spare bits that are not zero are a ValueError."""
-    return a2b_base64(text.translate(_TO_STANDARD) + _padding(text), strict_mode=True)
-
-
-def _padding(text: bytes) -> bytes:
     rest = len(text) % 4
+    standard = text.translate(_TO_STANDARD)
     if rest == _WHOLE:
-        return b""
+        return a2b_base64(standard, strict_mode=True)
     # RFC 4648 §3.5: decoders may refuse an encoding whose pad bits are not zero; else one token has many spellings.
-    if rest == _HALF and text[-1] in _ENDS_OF_HALF:
-        return b"=="
     if rest == _MOST and text[-1] in _ENDS_OF_MOST:
-        return b"="
-    raise ValueError("not canonical base64url")
+        return a2b_base64(standard + b"=", strict_mode=True)
+    if rest == _HALF and text[-1] in _ENDS_OF_HALF:
+        return a2b_base64(standard + b"==", strict_mode=True)
+    raise ValueError("no base64url")

@@ -27,8 +27,9 @@ class Header:
     typ: str | None
 
 
-def write(payload: bytes, key: Key, typ: str | None = None) -> str:
+def write(payload: bytes, keys: Key | KeySet, typ: str | None = None) -> str:
     """Sign bytes; a token longer than `read` takes is a TokenError."""
+    key = keys if isinstance(keys, Key) else keys.newest()
     signed = _written(key, typ) + b"." + _base64url.encode(payload)
     token = signed + b"." + _base64url.encode(key.sign(signed))
     if len(token) > MAX_LENGTH:
@@ -59,7 +60,7 @@ def read(token: str | bytes, keys: Key | KeySet) -> tuple[Header, bytes]:
 
 def _ascii(token: str | bytes) -> bytes:
     # CVE-2025-61920, CVE-2026-48525: without a limit on the length a token makes the reader work as long as it likes.
-    if not isinstance(token, str | bytes):
+    if not isinstance(token, (str, bytes)):
         raise _malformed()
     if len(token) > MAX_LENGTH:
         raise _too_long()
@@ -70,7 +71,7 @@ def _ascii(token: str | bytes) -> bytes:
 
 def _key_of(header: Header, keys: Key | KeySet) -> Key:
     key = keys if isinstance(keys, Key) else keys.find(header.key_id)
-    if key is not None and not key.verifies:
+    if key is not None and not key.may_verify:
         raise TokenError("The key that the token names may not verify: its `key_ops` say so.", code="token.key")
     if key is None or header.algorithm != key.algorithm or not may_name(header.key_id, key):
         raise TokenError("No key here is the one that the token names.", code="token.key")

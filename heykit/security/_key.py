@@ -25,29 +25,15 @@ class Key:
 
     algorithm: Algorithm
     id: str | None
-    _sign: Sign | None = field(repr=False)
-    _verify: Verify | None = field(repr=False)
+    may_sign: bool = field(repr=False)
+    may_verify: bool = field(repr=False)
+    sign: Sign = field(repr=False)
+    """Sign bytes as they are; a token is made by `jws.sign`. KeyRefused where the key may only verify."""
+    verify: Verify = field(repr=False)
+    """True if the signature (the second argument) of the bytes is this key's, and the key may verify at all."""
+    created_at: float | None = field(repr=False, default=None)
+    """When it was made, in seconds since the epoch, where that is known."""
     _public: Mapping[str, str] | None = field(repr=False, default=None)
-
-    def sign(self, data: bytes, /) -> bytes:
-        """Sign bytes as they are; a token is made by `jws.sign`. :raises KeyRefused: this key may only verify."""
-        if self._sign is None:
-            raise KeyRefused("This key may only verify: sign with a private key, one whose `key_ops` let it.")
-        return self._sign(data)
-
-    @property
-    def signs(self) -> bool:
-        """True if the key may sign."""
-        return self._sign is not None
-
-    @property
-    def verifies(self) -> bool:
-        """True if the key may verify."""
-        return self._verify is not None
-
-    def verify(self, data: bytes, signature: bytes, /) -> bool:
-        """True if the signature is this key's, and the key may verify at all."""
-        return self._verify is not None and self._verify(data, signature)
 
     def public_jwk(self) -> Mapping[str, str]:
         """Give its public half as a JSON Web Key.
@@ -60,6 +46,27 @@ class Key:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A key is not pickled or copied: build it again from where its secret is kept.")
+
+
+def made_key(
+    algorithm: Algorithm,
+    id: str | None,
+    sign: Sign | None,
+    verify: Verify | None,
+    public: Mapping[str, str] | None = None,
+) -> Key:
+    """Make a key of what it can do; `None` is what it may not."""
+    return Key(
+        algorithm, id, sign is not None, verify is not None, sign or _no_sign, verify or _no_verify, _public=public
+    )
+
+
+def _no_sign(data: bytes) -> NoReturn:
+    raise KeyRefused("This key may only verify: sign with a private key, one whose `key_ops` let it.")
+
+
+def _no_verify(data: bytes, signature: bytes) -> bool:
+    return False
 
 
 @final
@@ -90,7 +97,7 @@ class KeySet:
     def newest(self) -> Key:
         """Give the key to sign with: the first of the set that may. :raises KeyRefused: all may only verify."""
         for key in self:
-            if key.signs:
+            if key.may_sign:
                 return key
         raise KeyRefused("Every key of this set may only verify: put the one to sign with in front.")
 

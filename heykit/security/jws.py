@@ -12,8 +12,8 @@ from heykit.security.keys import Key, KeySet
 __all__ = ["sign", "verify"]
 
 
-def sign(payload: bytes, key: Key) -> str:
-    """Sign bytes with the key's algorithm; the header names it and the key's id.
+def sign(payload: bytes, key: Key | KeySet) -> str:
+    """Sign bytes with a key, or the first of a set that may; the header names its algorithm and id.
 
     :raises TokenError: the token would have more than 16,384 characters
     :raises KeyRefused: the key may only verify

@@ -17,8 +17,10 @@ from heykit.security.keys import Key, KeySet
 __all__ = ["decode", "encode"]
 
 
-def encode(claims: Mapping[str, object], key: Key, *, typ: str | None = None) -> str:
-    """Sign claims. Dates (`exp`, `nbf`, `iat`) are in seconds since the epoch. `typ` says what kind of token it is.
+def encode(claims: Mapping[str, object], key: Key | KeySet, *, typ: str | None = None) -> str:
+    """Sign claims with a key, or the first of a set that may.
+
+    Dates (`exp`, `nbf`, `iat`) are in seconds since the epoch. `typ` says what kind of token it is.
 
     :raises TokenError: `token.claims` for what no reader would take, `token.too_long` above 16,384 characters
     :raises KeyRefused: the key may only verify
@@ -53,11 +55,14 @@ def decode(
     """
     header, payload = _compact.read(token, keys)
     claims = _claims(payload)
-    _check_typ(header.typ, typ)
+    if header.typ != typ:
+        _check_typ(header.typ, typ)
     _check_dates(claims, now(), leeway)
     if issuer is not None and claims.get("iss") != issuer:
         raise TokenError("The token is from another issuer.", code="token.issuer")
-    _check_audience(claims, audience)
+    meant = claims.get("aud")
+    if meant != audience or type(audience) is not str:
+        _check_audience(meant, audience)
     return claims
 
 
@@ -92,7 +97,6 @@ def _is_text_or_texts(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
 
 
-_NUMBERS = (int, float)
 _TYPES: Sequence[tuple[str, Callable[[object], bool]]] = (
     ("exp", _is_date),
     ("nbf", _is_date),
@@ -118,23 +122,22 @@ def _media_type(typ: str) -> str:
 
 def _check_dates(claims: Mapping[str, object], now: float, leeway: float) -> None:
     # Each is written so that a NaN among the numbers refuses. A date may be an integer that no float can hold: nothing
-    # is added to it.
-    expires, starts, issued = claims.get("exp"), claims.get("nbf"), claims.get("iat")
+    # is added to it. Of which type they are is checked already.
+    dates: Mapping[str, float] = claims  # type: ignore[assignment]
+    expires, starts, issued = dates.get("exp"), dates.get("nbf"), dates.get("iat")
     # RFC 7519 §4.1.4: not accepted on or after the expiration time.
-    if isinstance(expires, _NUMBERS) and not expires > now - leeway:
+    if expires is not None and not expires > now - leeway:
         raise TokenError("The token has expired.", code="token.expired")
     # RFC 7519 §4.1.5: not accepted before.
-    if isinstance(starts, _NUMBERS) and not starts <= now + leeway:
+    if starts is not None and not starts <= now + leeway:
         raise TokenError("The token is not valid yet.", code="token.not_yet_valid")
-    if isinstance(issued, _NUMBERS) and not issued <= now + leeway:
+    if issued is not None and not issued <= now + leeway:
         raise TokenError("The token was issued in the future.", code="token.not_yet_valid")
 
 
-def _check_audience(claims: Mapping[str, object], audience: str | Collection[str] | None) -> None:
+def _check_audience(meant: object, audience: str | Collection[str] | None) -> None:
     # RFC 7519 §4.1.3: who does not find itself in `aud`, where there is one, must reject the token.
-    meant = _names(claims.get("aud"))
-    ours = _names(audience)
-    if (audience is not None or "aud" in claims) and meant.isdisjoint(ours):
+    if (meant is not None or audience is not None) and _names(meant).isdisjoint(_names(audience)):
         raise TokenError("The token is for another audience.", code="token.audience")
 
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
@@ -24,7 +26,7 @@ from heykit.errors import KeyRefused
 from heykit.security import _base64url, _jwk
 from heykit.security._algorithms import KEY_TYPES, SPECS, fitting, known
 from heykit.security._hmac import signer_and_verifier
-from heykit.security._key import Algorithm, Key, KeySet
+from heykit.security._key import Algorithm, Key, KeySet, made_key
 
 __all__ = [
     "Algorithm",
@@ -49,16 +51,25 @@ _KEY_FILE: Final = re.compile(
 )
 
 
-def key_from_secret(secret: bytes | str, *, algorithm: Algorithm = "HS256", id: str | None = None) -> Key:
+def key_from_secret(
+    secret: bytes | str, *, algorithm: Algorithm = "HS256", id: str | None = None, created_at: float | None = None
+) -> Key:
     """Build a key from a shared secret, at least as long as the hash: 32 bytes for HS256 (text counts in UTF-8).
+
+    `created_at` (seconds since the epoch) is told by health and nothing else.
 
     :raises KeyRefused: too short, a public key by mistake, or an algorithm that is not for secrets
     """
-    return _hmac_key(_octets(secret), algorithm, id)
+    return replace(_hmac_key(_octets(secret), algorithm, id), created_at=created_at)
 
 
 def key_from_pem(
-    pem: bytes | str, *, algorithm: Algorithm, id: str | None = None, password: bytes | None = None
+    pem: bytes | str,
+    *,
+    algorithm: Algorithm,
+    id: str | None = None,
+    password: bytes | None = None,
+    created_at: float | None = None,
 ) -> Key:
     """Build a key from one private or public key in PEM (RFC 7468: PKCS #8, SPKI, or those of OpenSSL).
 
@@ -67,11 +78,16 @@ def key_from_pem(
     from heykit.security import _asymmetric
 
     _refuse_unwritable_id(id)
-    return _asymmetric.from_pem(_octets(pem), _public_algorithm(algorithm), id, password)
+    loaded = _asymmetric.from_pem(_octets(pem), _public_algorithm(algorithm), id, password)
+    return replace(loaded, created_at=created_at)
 
 
 def generate_key(
-    algorithm: Algorithm = "HS256", *, id: str | None = None, entropy: Callable[[int], bytes] = os.urandom
+    algorithm: Algorithm = "HS256",
+    *,
+    id: str | None = None,
+    entropy: Callable[[int], bytes] = os.urandom,
+    now: Callable[[], float] = time.time,
 ) -> Key:
     """Generate a key that lives as long as this process: nobody can read its secret back.
 
@@ -79,11 +95,11 @@ def generate_key(
     """
     spec = SPECS[known(algorithm)]
     if spec.kty == "oct":
-        return _hmac_key(entropy(_LENGTHS[spec.hash_name]), algorithm, id)
+        return replace(_hmac_key(entropy(_LENGTHS[spec.hash_name]), algorithm, id), created_at=now())
     from heykit.security import _asymmetric
 
     _refuse_unwritable_id(id)
-    return _asymmetric.generated(algorithm, id)
+    return replace(_asymmetric.generated(algorithm, id), created_at=now())
 
 
 def key_from_jwk(jwk: Mapping[str, object], *, algorithm: Algorithm | None = None) -> Key:
@@ -132,7 +148,9 @@ def thumbprint(key: Key) -> str:
 
 
 def key_set(keys: Iterable[Key]) -> KeySet:
-    """Gather keys among which a token's `kid` chooses.
+    """Gather keys among which a token's `kid` chooses. What signs with the set signs with the first that may.
+
+    To rotate, put the new key in front, and take the old one out once its last token has expired.
 
     :raises KeyRefused: two keys have the same id or both none, or there is no key
     """
@@ -218,7 +236,7 @@ def _hmac_key(secret: bytes, algorithm: Algorithm, id: str | None, operations: f
     _refuse_public_key(secret)
     _refuse_unwritable_id(id)
     sign, verify = signer_and_verifier(secret, spec.hash_name)
-    return Key(algorithm, id, sign if "sign" in operations else None, verify if "verify" in operations else None)
+    return made_key(algorithm, id, sign if "sign" in operations else None, verify if "verify" in operations else None)
 
 
 def _octets(secret: bytes | str) -> bytes:

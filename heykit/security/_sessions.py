@@ -1,0 +1,185 @@
+"""Sessions over any store: the rules, what is told of those that end, and what is counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TypeAlias
+
+from heykit._finish import finish
+from heykit.errors import Unavailable
+from heykit.health import Health
+from heykit.security._session import (
+    Outcome,
+    Rules,
+    Session,
+    Started,
+    id_of,
+    is_active,
+    is_stale,
+    judged,
+    new_secret,
+    secret_octets,
+    started,
+    touched,
+)
+from heykit.security._session_store import SessionStore
+
+OnEnded: TypeAlias = Callable[[Session], Awaitable[object]]
+
+logger = logging.getLogger("heykit.security")
+
+
+@dataclass
+class _Counts:
+    started: int = 0
+    ended: int = 0
+    over_limit: int = 0
+    rotated: int = 0
+    repeated: int = 0
+    reused: int = 0
+
+
+class SessionsOf:
+    def __init__(
+        self,
+        store: SessionStore,
+        rules: Rules,
+        on_ended: OnEnded | None,
+        now: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._on_ended = on_ended
+        self._now = now
+        self._entropy = entropy
+        self._counts = _Counts()
+
+    async def start(self, user: str, /, *, ip: str = "", user_agent: str = "") -> Started:
+        if not user:
+            raise ValueError("a session is that of a user: give their id")
+        now = self._now()
+        secret, id = self._new()
+        session = started(id, user, now, self._rules, ip=ip, user_agent=user_agent)
+        kept, leaving = await finish(self._add(session, now))
+        self._counts.started += 1
+        self._counts.over_limit += len(leaving)
+        return Started(secret, kept)
+
+    async def _add(self, session: Session, now: float) -> tuple[Session, Sequence[Session]]:
+        kept, leaving = await self._store.add(session, limit=self._rules.per_user, now=now)
+        await self._tell(leaving)
+        return kept, leaving
+
+    async def get(self, secret: str, /) -> Session | None:
+        id = id_of(secret)
+        return None if id is None else await self.by_id(id)
+
+    async def by_id(self, id: str, /) -> Session | None:
+        found = await self._store.find(id)
+        return found if found is not None and is_active(found, self._now()) else None
+
+    async def touch(self, secret: str, /) -> Session | None:
+        found = await self.get(secret)
+        now = self._now()
+        if found is None or not is_stale(found, now, self._rules):
+            return found
+        seen = touched(found, now, self._rules)
+        await self._store.touch(seen, now=now)
+        return seen
+
+    async def renew(self, secret: str, /) -> Started | None:
+        found = await self.get(secret)
+        return None if found is None else await finish(self._renew(found))
+
+    async def _renew(self, found: Session) -> Started | None:
+        now = self._now()
+        secret, id = self._new()
+        seen = replace(touched(found, now, self._rules), generation=0, rotated_at=now)
+        if not await self._store.rename(seen, id, now=now):
+            return None
+        await self._tell([found])
+        return Started(secret, replace(seen, id=id))
+
+    async def advance(self, secret: str, generation: int, /, *, grace: float) -> tuple[Outcome, Session | None]:
+        while True:
+            found = await self.get(secret)
+            if found is None:
+                return "unknown", None
+            now = self._now()
+            match judged(found, generation, now, grace):
+                case "rotated":
+                    following = replace(touched(found, now, self._rules), generation=generation + 1, rotated_at=now)
+                    if not await self._store.advance(following, now=now):
+                        continue  # somebody was faster: judged once more, by what they have left
+                    self._counts.rotated += 1
+                    return "rotated", following
+                case "repeated":
+                    self._counts.repeated += 1
+                    return "repeated", found
+                case "reused":
+                    self._counts.reused += 1
+                    await self.end(found.id)
+                    return "reused", found
+                case "unknown":
+                    return "unknown", None
+
+    async def of_user(self, user: str, /) -> Sequence[Session]:
+        now = self._now()
+        return [session for session in await self._store.of_user(user) if is_active(session, now)]
+
+    async def end(self, id: str, /, *, user: str | None = None) -> bool:
+        found = await self.by_id(id)
+        if found is None or user not in {None, found.user}:
+            return False
+        return await finish(self._end(id))
+
+    async def _end(self, id: str) -> bool:
+        ended = await self._store.remove(id)
+        if ended is None:
+            return False
+        self._counts.ended += 1
+        await self._tell([ended])
+        return True
+
+    async def end_all(self, user: str, /, *, keep: str | None = None) -> int:
+        return await finish(self._end_all(user, keep))
+
+    async def _end_all(self, user: str, keep: str | None) -> int:
+        removed = await self._store.remove_all(user, keep=keep)
+        now = self._now()
+        ended = [session for session in removed if is_active(session, now)]
+        self._counts.ended += len(ended)
+        await self._tell(ended)
+        return len(ended)
+
+    async def epoch(self, user: str, /) -> int:
+        return await self._store.epoch(user)
+
+    async def health(self) -> Health:
+        try:
+            active = await self._store.count(now=self._now())
+        except Unavailable:
+            return Health("warn", "security", "their store is away: nobody logs in until it is back", self.stats())
+        return Health("pass", "security", figures={"active": active, **self.stats()})
+
+    def stats(self) -> Mapping[str, int]:
+        return asdict(self._counts)
+
+    async def _tell(self, ended: Iterable[Session]) -> None:
+        """Say what has ended; that stands, whatever comes of the saying."""
+        if self._on_ended is None:
+            return
+        for session in ended:
+            try:
+                await self._on_ended(session)
+            except Exception:
+                logger.exception("on_ended failed for a session that has ended")
+
+    def _new(self) -> tuple[str, str]:
+        secret = new_secret(self._entropy(secret_octets()))
+        id = id_of(secret)
+        assert id is not None
+        return secret, id

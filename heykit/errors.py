@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 class HeykitError(Exception):
@@ -138,6 +139,19 @@ class Unavailable(HeykitError):
     def __init__(self, message: str, *, retry_after: float = 1.0, had_no_effect: bool = False) -> None:
         self.retry_after = retry_after
         self.had_no_effect = had_no_effect
+        super().__init__(message)
+
+
+class Throttled(HeykitError):
+    """There were too many attempts: 429 at the edge, with `Retry-After`. `by` is what was counted."""
+
+    code = "throttled"
+    status = 429
+    had_no_effect = True
+
+    def __init__(self, message: str, *, retry_after: float, by: Literal["account", "address"]) -> None:
+        self.retry_after = retry_after
+        self.by = by
         super().__init__(message)
 
 

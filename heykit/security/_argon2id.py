@@ -47,6 +47,12 @@ def reads(stored: str) -> bool:
     return 8 * lanes <= memory <= _MOST_MEMORY and memory * passes <= _MOST_WORK and lanes <= _MOST_LANES
 
 
+def is_current(stored: str) -> bool:
+    """True if a hash that is read took at least the memory and the passes of those made now."""
+    found = _STORED.fullmatch(stored)
+    return found is not None and int(found[1]) >= _MEMORY and int(found[2]) >= _PASSES
+
+
 def matches(password: bytes, stored: str) -> bool:
     try:
         Argon2id.verify_phc_encoded(password, stored)

@@ -44,6 +44,12 @@ def reads(stored: str) -> bool:
     return found is not None and _cost(found).memory * _cost(found).lanes <= _MOST_MEMORY
 
 
+def is_current(stored: str) -> bool:
+    """True if a hash that is read took at least the work of those made now."""
+    found = _STORED.fullmatch(stored)
+    return found is not None and _cost(found).memory * _cost(found).lanes >= _COST.memory
+
+
 def matches(password: bytes, stored: str) -> bool:
     found = _STORED.fullmatch(stored)
     if found is None:

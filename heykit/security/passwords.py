@@ -33,6 +33,7 @@ class _Scheme(Protocol):
     def name(self) -> str: ...
     def hashed(self, password: bytes, salt: bytes) -> str: ...
     def reads(self, stored: str) -> bool: ...
+    def is_current(self, stored: str) -> bool: ...
     def matches(self, password: bytes, stored: str) -> bool: ...
 
 
@@ -77,6 +78,10 @@ class _Passwords:
         if octets is None:
             return False
         return await to_thread.run_sync(self._matches, octets, hashed, limiter=self._limiter)
+
+    def is_outdated(self, hashed: str, /) -> bool:
+        """True if a hash is of another kind than those made now, or took less work."""
+        return not (self._schemes[0].reads(hashed) and self._schemes[0].is_current(hashed))
 
     async def health(self) -> Health:
         figures = self._limiter.statistics()

@@ -8,11 +8,13 @@ from typing import Protocol, TypeVar
 class Passwords(Protocol):
     """Passwords turned into text that can be stored, and checked against it.
 
-    `verify` of `None` (nobody has that name) is never true, and takes as long as any other.
+    `verify` of `None` (nobody has that name) is never true, and takes as long as any other. `is_outdated` tells whether
+    a password should be hashed anew, since it was hashed in a way that is weaker than today's.
     """
 
     async def hash(self, password: str, /) -> str: ...
     async def verify(self, password: str, hashed: str | None, /) -> bool: ...
+    def is_outdated(self, hashed: str, /) -> bool: ...
 
 
 class Account(Protocol):

@@ -9,11 +9,12 @@ RFC 9457 has it. `heykit.web.serving` serves an application with uvicorn.
 
 from __future__ import annotations
 
+from heykit.security.tokens import access_token
 from heykit.web.files import streamed
 from heykit.web.guards import Claims, bearer, require_permission, require_role, session_id, unauthorised
 from heykit.web.health import health_router
 from heykit.web.problem import Problem, problem_response, problems
-from heykit.web.tokens import access_token, token_granted, token_refused
+from heykit.web.tokens import token_granted, token_refused
 
 __all__ = [
     "Claims",

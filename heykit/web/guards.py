@@ -15,7 +15,7 @@ from heykit.scope import Provider
 from heykit.security import access, jwt
 from heykit.security.access import Permitted, Subject
 from heykit.security.keys import Key, KeySet
-from heykit.web.tokens import ACCESS_TOKEN
+from heykit.security.tokens import ACCESS_TOKEN
 
 U = TypeVar("U", bound=Subject)
 P = TypeVar("P", bound=Permitted)

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocketState
 
-from heykit.errors import HeykitError, TokenError, Unavailable
+from heykit.errors import HeykitError, Throttled, TokenError, Unavailable
 
 _LONGEST_REASON: Final = 30  # characters: RFC 6455, section 5.5, leaves 123 bytes
 PROBLEM_JSON: Final = "application/problem+json"
@@ -89,7 +89,7 @@ async def _close(websocket: WebSocket, error: HeykitError) -> None:
 
 
 def _headers_of(error: HeykitError) -> dict[str, str]:
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | Throttled):
         # RFC 9110, section 10.2.3: Retry-After is a whole number of seconds.
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, TokenError):

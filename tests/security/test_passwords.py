@@ -47,6 +47,9 @@ class FakeScheme:
     def reads(self, stored: str) -> bool:
         return stored.startswith("fake:")
 
+    def is_current(self, stored: str) -> bool:
+        return not stored.startswith("fake:old:")
+
     def matches(self, password: bytes, stored: str) -> bool:
         self._work("check")
         return stored.startswith(f"fake:{password.decode()}:")

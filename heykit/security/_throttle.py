@@ -1,0 +1,75 @@
+"""When an attempt is one too many: pure functions over numbers.
+
+The generic cell rate algorithm (ITU-T I.371): of each name one instant is kept, that by which all its attempts would be
+paid for at an even pace. An attempt that would put it further ahead than the limit allows is refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import unicodedata
+from dataclasses import dataclass
+from hashlib import sha256
+
+from heykit.errors import Throttled
+
+ROUNDING = 0.001  # seconds
+_NETWORK_BITS = 64  # RFC 6177: what one site has at least
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many attempts at once, and as many again in `per` seconds, one by one."""
+
+    attempts: int
+    per: float
+
+    def __post_init__(self) -> None:
+        if not self.attempts >= 1:
+            raise ValueError(f"attempts must be 1 or more, not {self.attempts!r}: else nobody could log in")
+        if not (self.per > 0 and math.isfinite(self.per)):
+            raise ValueError(f"per must be a finite number of seconds above 0, not {self.per!r}")
+
+    @property
+    def each(self) -> float:
+        """The seconds until one more attempt is free."""
+        return self.per / self.attempts
+
+
+def wait(paid_at: float, now: float, limit: Limit) -> float:
+    """Give the seconds until the next attempt may be made, 0 for now."""
+    # A clock that was set back must not lock anybody out for longer than the limit could.
+    ahead = min(paid_at - now, limit.per)
+    seconds = ahead - (limit.per - limit.each)
+    return seconds if seconds > ROUNDING else 0.0
+
+
+def counted(paid_at: float, now: float, limit: Limit) -> float:
+    """Give the instant by which all attempts are paid for, with one that is made now."""
+    return min(max(paid_at, now), now + limit.per) + limit.each
+
+
+def account_name(account: str) -> str:
+    """Give what stands for an account: one for all ways to write it, of a fixed length, and no secret."""
+    # Names may be the same to their store in upper and lower case; to be held back together hurts nobody else.
+    plain = unicodedata.normalize("NFKC", account[:1000]).strip().casefold()
+    return sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def address_name(address: str) -> str:
+    """Give what stands for an address: a subscriber has one in IPv4, and a network of 64 bits in IPv6."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return sha256(address[:1000].encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((int(found), _NETWORK_BITS), strict=False).network_address) + "/64"
+    return str(found)
+
+
+def too_many(by: str, seconds: float) -> Throttled:
+    message = "There were too many attempts to log in: wait before the next one."
+    return Throttled(message, retry_after=seconds, by="account" if by == "account" else "address")

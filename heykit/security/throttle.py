@@ -1,0 +1,75 @@
+"""Logins are throttled by account and by address, so that nobody can try passwords one after the other.
+
+    async with memory_throttle() as throttle:
+        await throttle.attempt("ada", "192.0.2.7")  # Throttled, with the seconds to wait, after too many
+        ...
+        await throttle.succeeded("ada", "192.0.2.7")  # the attempts of this account are forgotten
+
+Attempts are counted before the password is looked at: a thousand at once are no way round it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from heykit.errors import Throttled
+from heykit.health import Health
+from heykit.security._throttle import Limit
+from heykit.security._throttle_memory import ThrottleInMemory
+from heykit.security._throttle_redis import ThrottleCommands, ThrottleInRedis
+
+__all__ = ["Limit", "Throttle", "ThrottleCommands", "Throttled", "memory_throttle", "redis_throttle"]
+
+ACCOUNT, ADDRESS = Limit(10, per=900), Limit(100, per=900)
+
+
+class Throttle(Protocol):
+    """How often an account, and an address, may still try to log in."""
+
+    async def attempt(self, account: str, address: str, /) -> None:
+        """Count an attempt of both. Raises Throttled for one too many, which is not counted."""
+        ...
+
+    async def succeeded(self, account: str, address: str, /) -> None:
+        """Forget the attempts of an account, and the last one of an address."""
+        ...
+
+    async def health(self) -> Health: ...
+    def stats(self) -> Mapping[str, int]: ...
+
+
+async def _memory_throttle(
+    *,
+    account: Limit = ACCOUNT,
+    address: Limit = ADDRESS,
+    max_size: int = 100_000,
+    now: Callable[[], float] = time.time,
+) -> AsyncGenerator[Throttle]:
+    """Count attempts in this process's memory: by default 10 of an account in a quarter of an hour, 100 of an address.
+
+    They come back one by one, evenly. Of an IPv6 address its first 64 bits count, which are one subscriber's. It keeps
+    `max_size` names; beyond that the longest unused is forgotten.
+    """
+    yield ThrottleInMemory(account, address, max_size, now)
+
+
+async def _redis_throttle(
+    redis: ThrottleCommands,
+    *,
+    prefix: str = "throttle:",
+    account: Limit = ACCOUNT,
+    address: Limit = ADDRESS,
+    now: Callable[[], float] = time.time,
+) -> AsyncGenerator[Throttle]:
+    """Count attempts in Redis, for every process; while Redis is away each counts for itself.
+
+    Names are stored as hashes, and go by themselves once they hold nothing back. The rest is as with `memory_throttle`.
+    """
+    yield ThrottleInRedis(redis, prefix, account, address, now)
+
+
+memory_throttle = asynccontextmanager(_memory_throttle)
+redis_throttle = asynccontextmanager(_redis_throttle)

@@ -35,6 +35,11 @@ class Key:
     """When it was made, in seconds since the epoch, where that is known."""
     _public: Mapping[str, str] | None = field(repr=False, default=None)
 
+    @property
+    def is_public(self) -> bool:
+        """True if the key has a public half; a shared secret has none."""
+        return self._public is not None
+
     def public_jwk(self) -> Mapping[str, str]:
         """Give its public half as a JSON Web Key.
 

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Final
 
 from heykit.security._session import Session
+from heykit.security.protocol import Record, SecurityDatabase, Statements
 
 _SESSIONS: Final = """
 CREATE TABLE heykit_sessions (
@@ -40,27 +40,8 @@ _SWEPT_AT_ONCE: Final = 100
 _MOST_COUNTED: Final = 10_000
 
 
-class Record(Protocol):
-    """A row: columns by name."""
-
-    def __getitem__(self, column: str, /) -> object: ...
-
-
-class Statements(Protocol):
-    """What sessions need of a database or of a transaction; one SQL text with `$1` placeholders for each."""
-
-    async def fetch(self, sql: str, *args: object) -> Sequence[Record]: ...
-    async def execute(self, sql: str, *args: object) -> int: ...
-
-
-class SessionDatabase(Statements, Protocol):
-    """What sessions need of a database; `heykit.database` satisfies it."""
-
-    def transaction(self) -> AbstractAsyncContextManager[Statements]: ...
-
-
 class SessionsInDatabase:
-    def __init__(self, database: SessionDatabase) -> None:
+    def __init__(self, database: SecurityDatabase) -> None:
         self._database = database
 
     async def add(self, session: Session, /, *, limit: int, now: float) -> tuple[Session, Sequence[Session]]:

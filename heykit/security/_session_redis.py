@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from heykit.errors import HeykitError
 from heykit.security._session import Session
+from heykit.security.protocol import Commands
 
 _FIELDS: Final = (
     "user", "created_at", "seen_at", "ends_at", "expires_at", "ip", "user_agent", "epoch", "generation", "rotated_at",
@@ -154,16 +155,10 @@ return ended
 )
 
 
-class SessionCommands(Protocol):
-    """What sessions need of Redis; `heykit.resources.redis_client` satisfies it."""
-
-    async def execute(self, *command: str | bytes | float) -> object: ...
-
-
 class SessionsInRedis:
     """`longest` is how long a session may last, in seconds: what belongs to users stays a day longer."""
 
-    def __init__(self, commands: SessionCommands, prefix: str, longest: float) -> None:
+    def __init__(self, commands: Commands, prefix: str, longest: float) -> None:
         self._commands = commands
         self._prefix = prefix
         self._stays = math.ceil(1000 * (longest + _DAY))

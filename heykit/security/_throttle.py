@@ -39,15 +39,18 @@ class Limit:
 
 def wait(paid_at: float, now: float, limit: Limit) -> float:
     """Give the seconds until the next attempt may be made, 0 for now."""
-    # A clock that was set back must not lock anybody out for longer than the limit could.
-    ahead = min(paid_at - now, limit.per)
-    seconds = ahead - (limit.per - limit.each)
+    seconds = _paid_at(paid_at, now, limit) - now - (limit.per - limit.each)
     return seconds if seconds > ROUNDING else 0.0
 
 
 def counted(paid_at: float, now: float, limit: Limit) -> float:
     """Give the instant by which all attempts are paid for, with one that is made now."""
-    return min(max(paid_at, now), now + limit.per) + limit.each
+    return _paid_at(paid_at, now, limit) + limit.each
+
+
+def _paid_at(paid_at: float, now: float, limit: Limit) -> float:
+    # What lies further ahead than any attempts can bring it is from before the clock was set back.
+    return paid_at if now < paid_at <= now + limit.per + ROUNDING else now
 
 
 def account_name(account: str) -> str:

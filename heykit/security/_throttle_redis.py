@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from heykit.errors import Unavailable
 from heykit.health import Health
 from heykit.security._throttle import Limit, account_name, address_name, too_many
 from heykit.security._throttle_memory import ThrottleInMemory
+from heykit.security.protocol import Commands
 
 # KEYS: account, address   ARGV: now, then for each of both: the seconds of its limit, those of one attempt
 #   -> "ok", or which of them is too many and the seconds to wait. The arithmetic is that of `_throttle`.
 ATTEMPT: Final = """
 local now = tonumber(ARGV[1])
-local function paid(at) return tonumber(redis.call('GET', KEYS[at]) or ARGV[1]) or now end
-for at = 1, 2 do
-  local per, each = tonumber(ARGV[2 * at]), tonumber(ARGV[2 * at + 1])
-  local seconds = math.min(paid(at) - now, per) - (per - each)
-  if seconds > 0.001 then return {at, string.format('%.6f', seconds)} end
+local function paid(at)
+  local found = tonumber(redis.call('GET', KEYS[at]) or '') or now
+  if found < now or found > now + ARGV[2 * at] + 0.001 then return now end
+  return found
 end
 for at = 1, 2 do
   local per, each = tonumber(ARGV[2 * at]), tonumber(ARGV[2 * at + 1])
-  local following = math.min(math.max(paid(at), now), now + per) + each
+  local seconds = paid(at) - now - (per - each)
+  if seconds > 0.001 then return {at, string.format('%.6f', seconds)} end
+end
+for at = 1, 2 do
+  local following = paid(at) + ARGV[2 * at + 1]
   redis.call('SET', KEYS[at], string.format('%.6f', following), 'PX', math.ceil(1000 * (following - now)))
 end
 return {0, '0'}
@@ -39,15 +43,9 @@ return 1
 logger = logging.getLogger("heykit.security")
 
 
-class ThrottleCommands(Protocol):
-    """What a throttle needs of Redis; `heykit.resources.redis_client` satisfies it."""
-
-    async def execute(self, *command: str | bytes | float) -> object: ...
-
-
 class ThrottleInRedis:
     def __init__(
-        self, commands: ThrottleCommands, prefix: str, account: Limit, address: Limit, now: Callable[[], float]
+        self, commands: Commands, prefix: str, account: Limit, address: Limit, now: Callable[[], float]
     ) -> None:
         self._commands = commands
         self._prefix = prefix

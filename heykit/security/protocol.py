@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 
@@ -31,3 +33,28 @@ class UserStore(Protocol[U_co]):
     """Where accounts are found by the name given at login."""
 
     async def by_name(self, name: str, /) -> U_co | None: ...
+
+
+class Commands(Protocol):
+    """What security needs of Redis; `heykit.resources.redis_client` satisfies it."""
+
+    async def execute(self, *command: str | bytes | float) -> object: ...
+
+
+class Record(Protocol):
+    """A row of a database: columns by name."""
+
+    def __getitem__(self, column: str, /) -> object: ...
+
+
+class Statements(Protocol):
+    """What security needs of a transaction: one SQL text with `$1` placeholders, for PostgreSQL and SQLite."""
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Record]: ...
+    async def execute(self, sql: str, *args: object) -> int: ...
+
+
+class SecurityDatabase(Statements, Protocol):
+    """What security needs of a database; `heykit.database` satisfies it."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Statements]: ...

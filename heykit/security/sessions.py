@@ -22,17 +22,16 @@ from typing import Final, Protocol
 from heykit.health import Health
 from heykit.security._session import Outcome, Rules, Session, Started
 from heykit.security._session_database import MIGRATIONS as SESSION_MIGRATIONS
-from heykit.security._session_database import SessionDatabase, SessionsInDatabase
+from heykit.security._session_database import SessionsInDatabase
 from heykit.security._session_memory import SessionsInMemory
-from heykit.security._session_redis import SessionCommands, SessionsInRedis
+from heykit.security._session_redis import SessionsInRedis
 from heykit.security._sessions import OnEnded, SessionsOf
+from heykit.security.protocol import Commands, SecurityDatabase
 
 __all__ = [
     "SESSION_MIGRATIONS",
     "Outcome",
     "Session",
-    "SessionCommands",
-    "SessionDatabase",
     "Sessions",
     "Started",
     "database_sessions",
@@ -119,7 +118,7 @@ async def _memory_sessions(
 
 
 async def _redis_sessions(
-    redis: SessionCommands,
+    redis: Commands,
     *,
     prefix: str = "session:",
     idle: float = 14 * _DAY,
@@ -139,7 +138,7 @@ async def _redis_sessions(
 
 
 async def _database_sessions(
-    database: SessionDatabase,
+    database: SecurityDatabase,
     *,
     idle: float = 14 * _DAY,
     absolute: float = 90 * _DAY,

@@ -18,10 +18,21 @@ from typing import Protocol
 from heykit.errors import Throttled
 from heykit.health import Health
 from heykit.security._throttle import Limit
+from heykit.security._throttle_database import MIGRATIONS as THROTTLE_MIGRATIONS
+from heykit.security._throttle_database import ThrottleInDatabase
 from heykit.security._throttle_memory import ThrottleInMemory
-from heykit.security._throttle_redis import ThrottleCommands, ThrottleInRedis
+from heykit.security._throttle_redis import ThrottleInRedis
+from heykit.security.protocol import Commands, SecurityDatabase
 
-__all__ = ["Limit", "Throttle", "ThrottleCommands", "Throttled", "memory_throttle", "redis_throttle"]
+__all__ = [
+    "THROTTLE_MIGRATIONS",
+    "Limit",
+    "Throttle",
+    "Throttled",
+    "database_throttle",
+    "memory_throttle",
+    "redis_throttle",
+]
 
 ACCOUNT, ADDRESS = Limit(10, per=900), Limit(100, per=900)
 
@@ -57,7 +68,7 @@ async def _memory_throttle(
 
 
 async def _redis_throttle(
-    redis: ThrottleCommands,
+    redis: Commands,
     *,
     prefix: str = "throttle:",
     account: Limit = ACCOUNT,
@@ -71,5 +82,21 @@ async def _redis_throttle(
     yield ThrottleInRedis(redis, prefix, account, address, now)
 
 
+async def _database_throttle(
+    database: SecurityDatabase,
+    *,
+    account: Limit = ACCOUNT,
+    address: Limit = ADDRESS,
+    now: Callable[[], float] = time.time,
+) -> AsyncGenerator[Throttle]:
+    """Count attempts in a database that has our table (`THROTTLE_MIGRATIONS`), for every process.
+
+    Names are stored as hashes; those that hold nothing back are deleted with later attempts. The rest is as with
+    `memory_throttle`. Where the database is away it raises Unavailable: nobody could log in either.
+    """
+    yield ThrottleInDatabase(database, account, address, now)
+
+
 memory_throttle = asynccontextmanager(_memory_throttle)
+database_throttle = asynccontextmanager(_database_throttle)
 redis_throttle = asynccontextmanager(_redis_throttle)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from fastapi import Depends, HTTPException, params
 from fastapi.security import OAuth2PasswordBearer
 
 from heykit import provided, scope
-from heykit.errors import TokenError
+from heykit.errors import TokenError, Unavailable
+from heykit.health import Health
 from heykit.scope import Provider
 from heykit.security import access, jwt
 from heykit.security.access import Permitted, Subject
 from heykit.security.keys import Key, KeySet
+from heykit.security.remote_keys import RemoteKeys
+from heykit.security.sessions import Session, Sessions
 from heykit.security.tokens import ACCESS_TOKEN
 
 U = TypeVar("U", bound=Subject)
 P = TypeVar("P", bound=Permitted)
 Claims: TypeAlias = Mapping[str, object]
+Keys: TypeAlias = Key | KeySet | RemoteKeys
 
 
 def bearer(
-    keys: Provider[Key | KeySet],
+    keys: Provider[Keys],
     *,
     issuer: str,
     audience: str,
@@ -34,35 +39,104 @@ def bearer(
     """Give the claims of the request's bearer token: a JWT access token (RFC 9068) signed by one of `keys`.
 
     `token_url` is where the Authorize button of the docs asks for one; `leeway` (seconds) is for clocks that differ.
-    Answers 401 where the token is missing, forged, expired, or for another issuer or audience.
+    Answers 401 where the token is missing, forged, expired, or for another issuer or audience; how many were refused
+    for which reason is a figure of health, `bearer_tokens`. That its session has not ended is asked by `in_session`.
     """
     scheme: params.Depends = Depends(OAuth2PasswordBearer(token_url, auto_error=False))
 
+    @scope.application
+    async def bearer_tokens() -> Refusals:
+        return Refusals()
+
     @scope.request
-    async def claims(token: str | None = scheme, signing: Key | KeySet = provided(keys)) -> Claims:  # type: ignore[assignment]
+    async def claims(
+        token: str | None = scheme,  # type: ignore[assignment]
+        signing: Keys = provided(keys),
+        refusals: Refusals = provided(bearer_tokens),
+    ) -> Claims:
         if token is None:
             # RFC 6750, section 3.1: a request without any credentials gets no error code.
             raise _challenge(401, "a bearer token is needed")
         try:
-            found = jwt.decode(
-                token, signing, issuer=issuer, audience=audience, leeway=leeway, typ=ACCESS_TOKEN, now=now
+            known = signing if isinstance(signing, Key | KeySet) else await signing.keys_for(token)
+            found = _complete(
+                jwt.decode(token, known, issuer=issuer, audience=audience, leeway=leeway, typ=ACCESS_TOKEN, now=now)
             )
         except TokenError as refused:
+            refusals.count(refused.code)
             raise unauthorised(str(refused)) from None
-        # RFC 9068, section 2.2: an access token must have these; one without `exp` would be good for ever.
-        if not {"exp", "sub"} <= found.keys():
-            raise unauthorised("The token lacks exp or sub.")
+        refusals.accepted += 1
         return found
 
     return claims
 
 
-def session_id(of: Provider[Claims]) -> Provider[str | None]:
-    """Give what tells one login from another, for `scope.session(by=...)`: the `jti` of the token (RFC 7519, 4.1.7)."""
+def _complete(claims: Claims) -> Claims:
+    # RFC 9068, section 2.2: an access token must have these; one without `exp` would be good for ever.
+    if not {"exp", "sub"} <= claims.keys():
+        raise TokenError("The token lacks exp or sub.", code="token.claims")
+    return claims
 
-    async def session_id(claims: Claims = provided(of)) -> str | None:
-        found = claims.get("jti")
-        return found if isinstance(found, str) else None
+
+def in_session(
+    of: Provider[Claims],
+    sessions: Provider[Sessions],
+    *,
+    when_away: Literal["refuse", "accept"] = "refuse",
+) -> Provider[Claims]:
+    """Give the claims of a token whose session has not ended: to log out is to be out at once.
+
+    Where the store of sessions is away, `"refuse"` answers 503; `"accept"` takes the token at its word, so that for as
+    long as it is valid (half an hour by default) a session that was ended there may go on.
+    """
+
+    @scope.request
+    async def claims_in_session(claims: Claims = provided(of), all: Sessions = provided(sessions)) -> Claims:
+        id = claims.get("sid")
+        if not isinstance(id, str):
+            raise unauthorised("The token is of no session.")
+        try:
+            session = await all.by_id(id)
+        except Unavailable:
+            if when_away == "accept":
+                return claims
+            raise
+        if session is None or session.user != claims.get("sub") or session.epoch != claims.get("epoch", 0):
+            raise unauthorised("The session of the token has ended.")
+        return claims
+
+    return claims_in_session
+
+
+class Refusals:
+    """How many tokens were refused, by the code of the reason, and how many were not."""
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self._refused: Counter[str] = Counter()
+
+    def count(self, code: str) -> None:
+        self._refused[code] += 1
+
+    async def health(self) -> Health:
+        return Health("pass", "security", figures=self.stats())
+
+    def stats(self) -> Mapping[str, int]:
+        return {"accepted": self.accepted, **self._refused}
+
+
+def session_id(of: Provider[Claims] | Provider[Session]) -> Provider[str | None]:
+    """Give what tells one login from another, for `scope.session(by=...)`.
+
+    That is the id of a session; of a token it is `sid`, or `jti` (RFC 7519, 4.1.7) for one that is of no session.
+    """
+    given: Provider[Claims | Session] = of  # of either, so of one of both
+
+    async def session_id(found: Claims | Session = provided(given)) -> str | None:
+        if isinstance(found, Session):
+            return found.id
+        id = found.get("sid", found.get("jti"))
+        return id if isinstance(id, str) else None
 
     return scope.request(session_id)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-from heykit.database import connect, migrate
+from heykit.database import Database, connect, migrate
 from heykit.resources import redis_client
 from heykit.security.sessions import (
     SESSION_MIGRATIONS,
@@ -16,6 +16,7 @@ from heykit.security.sessions import (
     memory_sessions,
     redis_sessions,
 )
+from heykit.security.throttle import THROTTLE_MIGRATIONS
 from tests.heygen.world import Clock
 
 STORES = ["memory", "redis", "sqlite", "postgres"]
@@ -34,6 +35,13 @@ class SessionWorld:
         self.ended.append(session)
 
 
+async def empty(database: Database) -> None:
+    """Make our tables, with nothing in them."""
+    await migrate(database, [*SESSION_MIGRATIONS, *THROTTLE_MIGRATIONS])
+    for table in ("heykit_sessions", "heykit_session_epochs", "heykit_throttle"):
+        await database.execute(f"DELETE FROM {table}")
+
+
 @asynccontextmanager
 async def session_world(kind: str, url: str) -> AsyncGenerator[SessionWorld]:
     if kind == "memory":
@@ -43,7 +51,5 @@ async def session_world(kind: str, url: str) -> AsyncGenerator[SessionWorld]:
             yield SessionWorld(lambda **options: redis_sessions(redis, **options))
     else:
         async with connect(url, max_connections=10, command_timeout=20) as database:
-            await migrate(database, SESSION_MIGRATIONS)
-            for table in ("heykit_sessions", "heykit_session_epochs"):
-                await database.execute(f"DELETE FROM {table}")
+            await empty(database)
             yield SessionWorld(lambda **options: database_sessions(database, **options))

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heykit.database import connect
 from heykit.errors import Throttled, Unavailable
 from heykit.resources import Redis, redis_client
-from heykit.security.throttle import Limit, Throttle, memory_throttle, redis_throttle
+from heykit.security.throttle import Limit, Throttle, database_throttle, memory_throttle, redis_throttle
 from tests.heygen.world import Clock
+from tests.security.sessions_world import empty
 from tests.servers import ValkeyServer
 
 Open = Callable[..., AbstractAsyncContextManager[Throttle]]
 ACCOUNT, ADDRESS = Limit(3, per=30), Limit(5, per=50)
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def open_throttle(request: pytest.FixtureRequest, redis_url: str) -> AsyncGenerator[Open]:
-    if request.param == "memory":
+@pytest.fixture
+async def open_throttle(session_store: tuple[str, str]) -> AsyncGenerator[Open]:
+    kind, url = session_store
+    if kind == "memory":
         yield memory_throttle
-    else:
-        async with redis_client(redis_url, command_timeout=20) as redis:
+    elif kind == "redis":
+        async with redis_client(url, command_timeout=20) as redis:
             yield lambda **options: redis_throttle(redis, **options)
+    else:
+        async with connect(url, command_timeout=20) as database:
+            await empty(database)
+            yield lambda **options: database_throttle(database, **options)
 
 
 @pytest.fixture
@@ -142,11 +150,16 @@ async def test_a_clock_that_is_set_back_locks_nobody_out_for_long(throttle: Thro
     for _ in range(3):
         await throttle.attempt("ada", "192.0.2.7")
     clock.turn(-(10**6))
-    found = await refused(throttle, "ada", "192.0.2.7")
-    assert found is not None
-    assert found[1] <= 10
-    clock.turn(1)
-    assert found is not None
+    assert [await refused(throttle, "ada", "192.0.2.7") for _ in range(3)] == [None] * 3
+    assert await refused(throttle, "ada", "192.0.2.7") == ("account", 10)
+
+
+async def test_what_one_of_both_refuses_is_counted_for_neither(throttle: Throttle) -> None:
+    for at in range(5):
+        await throttle.attempt(f"user {at}", "192.0.2.7")
+    for _ in range(10):
+        assert (await refused(throttle, "ada", "192.0.2.7") or ("", 0))[0] == "address"
+    assert [await refused(throttle, "ada", f"192.0.3.{at}") for at in range(3)] == [None] * 3
 
 
 async def test_health_tells_how_many(throttle: Throttle) -> None:
@@ -258,3 +271,14 @@ async def test_it_does_without_redis_from_the_start() -> None:
 def test_a_limit_that_makes_no_sense_is_refused(attempts: float, per: float) -> None:
     with pytest.raises(ValueError, match=r"attempts|per"):
         Limit(attempts, per)  # type: ignore[arg-type]
+
+
+async def test_a_database_forgets_those_that_hold_nothing_back(tmp_path: Path) -> None:
+    clock = Clock()
+    async with connect(f"sqlite:///{tmp_path}/t.db") as database:
+        await empty(database)
+        async with database_throttle(database, account=ACCOUNT, address=ADDRESS, now=clock) as throttle:
+            for number in range(200):
+                await throttle.attempt(f"user {number}", f"192.0.2.{number}")
+                clock.turn(1)
+            assert await database.fetch_value("SELECT count(*) FROM heykit_throttle") in range(1, 30)

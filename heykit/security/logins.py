@@ -1,0 +1,193 @@
+"""Logging in and out: passwords, throttle, sessions, tokens and audit put together.
+
+    logins = login_service(members, passwords, sessions, tokens, throttle=throttle, audit=audit)
+    pair = await logins.log_in("ada", "correct horse battery staple", ip="192.0.2.7")
+    pair = await logins.change_password(user.id, "correct horse battery staple", "another one", ip="192.0.2.7")
+    await logins.end_all(user.id)
+
+`heykit.web.auth_router` has the routes for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from heykit.errors import HeykitError
+from heykit.security.audit import Audit, PasswordChanged, SessionEnded, report
+from heykit.security.authentication import authenticate
+from heykit.security.passwords import MAX_PASSWORD_BYTES
+from heykit.security.protocol import Account, Passwords, UserStore
+from heykit.security.sessions import Sessions
+from heykit.security.throttle import Throttle
+from heykit.security.tokens import TokenPair, Tokens
+
+__all__ = ["Logins", "Member", "MemberStore", "WeakPassword", "check_password", "login_service"]
+
+Reason: TypeAlias = Literal["logout", "ended", "all ended", "password changed"]
+
+SHORTEST_PASSWORD: Final = 8  # characters: NIST SP 800-63B §5.1.1.2
+
+
+class Member(Account, Protocol):
+    """Someone with an account: `id` never changes, and `name` is what they log in with."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+M = TypeVar("M", bound=Member)
+
+
+class MemberStore(UserStore[M], Protocol[M]):
+    """Where members are found, and their hashes changed."""
+
+    async def by_id(self, id: str, /) -> M | None: ...
+    async def change_password_hash(self, member: M, hashed: str, /) -> bool:
+        """Give a member another hash, unless theirs is not the one they came with any more; tell whether it was."""
+        ...
+
+
+class Logins(Protocol):
+    """Who comes in, and goes. `ip` and `user_agent` are the client's, for the throttle, the sessions and the audit.
+
+    Every method raises Unavailable where something that it needs is away.
+    """
+
+    async def log_in(self, name: str, password: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair | None:
+        """Give tokens to who has this name and password. Raises Throttled after too many attempts."""
+        ...
+
+    async def refresh(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair:
+        """Change a refresh token for the next pair. Raises TokenError: `token.refresh` or `token.reused`."""
+        ...
+
+    async def revoke(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> bool:
+        """End the session of a refresh token; tell whether there was one."""
+        ...
+
+    async def change_password(
+        self, id: str, current: str, new: str, /, *, ip: str = "", user_agent: str = ""
+    ) -> TokenPair | None:
+        """Change a password for another, end all sessions and start one; `None` where the current one is not right.
+
+        Raises Throttled after too many attempts, and whatever says that the new one may not be (WeakPassword).
+        """
+        ...
+
+    async def end(
+        self, session: str, user: str, /, *, ip: str = "", user_agent: str = "", reason: Reason = "ended"
+    ) -> bool:
+        """End a session of a user; tell whether there was one."""
+        ...
+
+    async def end_all(self, user: str, /, *, ip: str = "", user_agent: str = "", reason: Reason = "all ended") -> int:
+        """End all sessions of a user; tell how many."""
+        ...
+
+
+class WeakPassword(HeykitError):
+    """A new password breaks a rule, which the message says."""
+
+    code = "password.weak"
+    status = 422
+
+
+def check_password(password: str) -> None:
+    """Refuse a password of fewer than 8 characters, of more than 1,024 bytes, or that is no text: WeakPassword."""
+    try:
+        size = len(password.encode("utf-8"))
+    except UnicodeEncodeError:
+        size = MAX_PASSWORD_BYTES + 1
+    if len(password) < SHORTEST_PASSWORD or size > MAX_PASSWORD_BYTES:
+        raise WeakPassword(
+            f"password: {SHORTEST_PASSWORD} characters or more, up to {MAX_PASSWORD_BYTES} bytes in UTF-8"
+        )
+
+
+def login_service(
+    members: MemberStore[M],
+    passwords: Passwords,
+    sessions: Sessions,
+    tokens: Tokens,
+    *,
+    throttle: Throttle | None = None,
+    audit: Audit | None = None,
+    check_password: Callable[[str], None] = check_password,
+    now: Callable[[], float] = time.time,
+) -> Logins:
+    """Put together what logging in needs; it needs no closing. `check_password` raises for what may be no password."""
+    return _Logins(members, passwords, sessions, tokens, throttle, audit, check_password, now)
+
+
+@dataclass(frozen=True)
+class _Logins(Generic[M]):
+    members: MemberStore[M]
+    passwords: Passwords
+    sessions: Sessions
+    tokens: Tokens
+    throttle: Throttle | None
+    audit: Audit | None
+    check_password: Callable[[str], None]
+    now: Callable[[], float]
+
+    async def log_in(self, name: str, password: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair | None:
+        member = await self._known(name, password, ip, user_agent)
+        return None if member is None else await self.tokens.issue(member.id, ip=ip, user_agent=user_agent)
+
+    async def refresh(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair:
+        return await self.tokens.refresh(refresh_token, ip=ip, user_agent=user_agent)
+
+    async def revoke(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> bool:
+        return await self.tokens.revoke(refresh_token, ip=ip, user_agent=user_agent)
+
+    async def change_password(
+        self, id: str, current: str, new: str, /, *, ip: str = "", user_agent: str = ""
+    ) -> TokenPair | None:
+        self.check_password(new)
+        asking = await self.members.by_id(id)
+        if asking is None or await self._known(asking.name, current, ip, user_agent) is None:
+            return None
+        hashed = await self.passwords.hash(new)
+        # Once more: their hash may have been replaced at this very login.
+        member = await self.members.by_id(id)
+        if member is None or not await self.members.change_password_hash(member, hashed):
+            return None
+        report(self.audit, PasswordChanged(at=self.now(), user=id, ip=ip, user_agent=user_agent))
+        await self.end_all(id, ip=ip, user_agent=user_agent, reason="password changed")
+        return await self.tokens.issue(id, ip=ip, user_agent=user_agent)
+
+    async def end(
+        self, session: str, user: str, /, *, ip: str = "", user_agent: str = "", reason: Reason = "ended"
+    ) -> bool:
+        if not await self.sessions.end(session, user=user):
+            return False
+        self._tell(user, session, ip, user_agent, reason)
+        return True
+
+    async def end_all(self, user: str, /, *, ip: str = "", user_agent: str = "", reason: Reason = "all ended") -> int:
+        ended = await self.sessions.end_all(user)
+        self._tell(user, None, ip, user_agent, reason)
+        return ended
+
+    def _tell(self, user: str, session: str | None, ip: str, user_agent: str, reason: Reason) -> None:
+        event = SessionEnded(at=self.now(), user=user, session=session, ip=ip, user_agent=user_agent, reason=reason)
+        report(self.audit, event)
+
+    async def _known(self, name: str, password: str, ip: str, user_agent: str) -> M | None:
+        return await authenticate(
+            self.members,
+            name,
+            password,
+            passwords=self.passwords,
+            throttle=self.throttle,
+            upgrade=self.members.change_password_hash,
+            audit=self.audit,
+            ip=ip,
+            user_agent=user_agent,
+            now=self.now,
+        )

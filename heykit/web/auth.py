@@ -1,0 +1,170 @@
+"""Logging in and out, as routes: tokens for a name and a password, sessions to look at and to end.
+
+    app.include_router(auth_router(logins, sessions, claims), prefix="/api/v1/auth")
+
+- `POST /token`: the token endpoint of OAuth 2.0 (RFC 6749): `grant_type=password` with `username` and `password`, and
+  `grant_type=refresh_token` with `refresh_token`.
+- `POST /revoke`: ends the session of a refresh token (RFC 7009).
+- `POST /logout`, `POST /logout-everywhere`: end this session, or all.
+- `GET /sessions`, `DELETE /sessions/{id}`: look at one's sessions, and end one.
+- `POST /password`: another password, which ends all sessions and starts one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Form, HTTPException
+from fastapi.requests import HTTPConnection
+from fastapi.responses import JSONResponse
+
+from heykit import provided
+from heykit.errors import Throttled, TokenError
+from heykit.scope import Provider
+from heykit.security.logins import Logins
+from heykit.security.sessions import Session, Sessions
+from heykit.security.tokens import TokenPair
+from heykit.web.client import client_of
+from heykit.web.guards import Claims, unauthorised
+from heykit.web.tokens import token_granted, token_refused
+
+__all__ = ["SessionInfo", "auth_router"]
+
+InForm = Annotated[str | None, Form()]
+InBody = Annotated[str, Body(embed=True)]
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """A session as its user sees it; `current` is the one that asks."""
+
+    id: str
+    created_at: datetime
+    seen_at: datetime
+    ends_at: datetime
+    ip: str
+    user_agent: str
+    current: bool
+
+
+def auth_router(logins: Provider[Logins], sessions: Provider[Sessions], claims: Provider[Claims]) -> APIRouter:
+    """Make the routes of logging in and out; `claims` are those of `bearer`, best of `in_session` over it.
+
+    Too many attempts are answered 429 with Retry-After, what an OAuth client must know as RFC 6749 has it.
+    """
+    router = APIRouter(tags=["auth"])
+    _add_tokens(router, logins)
+    _add_sessions(router, logins, sessions, claims)
+    return router
+
+
+def _add_tokens(router: APIRouter, logins: Provider[Logins]) -> None:
+    @router.post("/token")
+    async def token(
+        connection: HTTPConnection,
+        *,
+        grant_type: InForm = None,
+        username: InForm = None,
+        password: InForm = None,
+        refresh_token: InForm = None,
+        of: Logins = provided(logins),
+    ) -> JSONResponse:
+        match grant_type:
+            case "refresh_token" if refresh_token is not None:
+                return await _refreshed(of, refresh_token, connection)
+            # Clients of before grant types were named send a name and a password.
+            case "password" | None if username is not None and password is not None:
+                return await _logged_in(of, username, password, connection)
+            case "password" | "refresh_token" | None:
+                return token_refused("what this grant needs is missing", error="invalid_request")
+        return token_refused("give a password or a refresh_token", error="unsupported_grant_type")
+
+    @router.post("/revoke", status_code=200)
+    async def revoke(connection: HTTPConnection, token: Annotated[str, Form()], of: Logins = provided(logins)) -> None:
+        # RFC 7009, section 2.2: an invalid token is no error, since the client cannot do anything about it.
+        await of.revoke(token, **client_of(connection)._asdict())
+
+
+async def _refreshed(of: Logins, refresh_token: str, connection: HTTPConnection) -> JSONResponse:
+    try:
+        pair = await of.refresh(refresh_token, **client_of(connection)._asdict())
+    except TokenError as refused:
+        return token_refused(str(refused))
+    return _granted(pair)
+
+
+async def _logged_in(of: Logins, username: str, password: str, connection: HTTPConnection) -> JSONResponse:
+    try:
+        pair = await of.log_in(username, password, **client_of(connection)._asdict())
+    except Throttled as locked:
+        raise _too_many(locked) from None
+    return token_refused("no user has this name and password") if pair is None else _granted(pair)
+
+
+def _add_sessions(
+    router: APIRouter, logins: Provider[Logins], sessions: Provider[Sessions], claims: Provider[Claims]
+) -> None:
+    @router.post("/logout", status_code=204)
+    async def logout(connection: HTTPConnection, who: Claims = provided(claims), of: Logins = provided(logins)) -> None:
+        await of.end(_session_of(who), str(who["sub"]), reason="logout", **client_of(connection)._asdict())
+
+    @router.post("/logout-everywhere", status_code=204)
+    async def logout_everywhere(
+        connection: HTTPConnection, who: Claims = provided(claims), of: Logins = provided(logins)
+    ) -> None:
+        await of.end_all(str(who["sub"]), **client_of(connection)._asdict())
+
+    @router.get("/sessions")
+    async def list_sessions(who: Claims = provided(claims), all: Sessions = provided(sessions)) -> list[SessionInfo]:
+        return [_info(session, _session_of(who)) for session in await all.of_user(str(who["sub"]))]
+
+    @router.delete("/sessions/{id}", status_code=204)
+    async def end_session(
+        id: str, connection: HTTPConnection, who: Claims = provided(claims), of: Logins = provided(logins)
+    ) -> None:
+        if not await of.end(id, str(who["sub"]), **client_of(connection)._asdict()):
+            raise HTTPException(404, "there is no such session")
+
+    @router.post("/password")
+    async def change_password(
+        connection: HTTPConnection,
+        current_password: InBody,
+        new_password: InBody,
+        who: Claims = provided(claims),
+        of: Logins = provided(logins),
+    ) -> JSONResponse:
+        try:
+            pair = await of.change_password(
+                str(who["sub"]), current_password, new_password, **client_of(connection)._asdict()
+            )
+        except Throttled as locked:
+            raise _too_many(locked) from None
+        if pair is None:
+            raise HTTPException(403, "the current password is not right")
+        return _granted(pair)
+
+
+def _granted(pair: TokenPair) -> JSONResponse:
+    return token_granted(pair.access_token, lifetime=pair.expires_in, refresh_token=pair.refresh_token)
+
+
+def _session_of(claims: Claims) -> str:
+    id = claims.get("sid")
+    if not isinstance(id, str):
+        raise unauthorised("The token is of no session.")
+    return id
+
+
+def _info(session: Session, current: str) -> SessionInfo:
+    created, seen, ends = (
+        datetime.fromtimestamp(at, UTC) for at in (session.created_at, session.seen_at, session.ends_at)
+    )
+    return SessionInfo(session.id, created, seen, ends, session.ip, session.user_agent, session.id == current)
+
+
+def _too_many(locked: Throttled) -> HTTPException:
+    # RFC 6585, section 4, and RFC 9110, section 10.2.3: whole seconds.
+    return HTTPException(429, str(locked), headers={"Retry-After": str(max(1, math.ceil(locked.retry_after)))})

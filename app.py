@@ -16,8 +16,7 @@ from typing import Annotated, Final
 
 import anyio
 from fastapi import APIRouter, Body, Depends, FastAPI, Query
-from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.security import OAuth2PasswordRequestForm
+from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from heykit import heygen, lifespan_with, opened, provided, scope, web
@@ -26,12 +25,17 @@ from heykit.config import Loaded, environment, explain, json_file, load, toml_fi
 from heykit.database import Database, connect, migrate, sqlite
 from heykit.errors import HeykitError, Unavailable
 from heykit.heygen import Content, Page, Profile, Progress, Settings, Shared, Users, Video, Videos
+from heykit.lifetime import end
 from heykit.resilience import Retry
 from heykit.resources import FileStore, file_store, made_directory, redis_client
-from heykit.security import authenticate
+from heykit.security.audit import SecurityEvent, as_json
 from heykit.security.key_file import key_from_file
 from heykit.security.keys import Key, key_from_secret
+from heykit.security.logins import Logins, login_service
 from heykit.security.passwords import Passwords, argon2
+from heykit.security.sessions import SESSION_MIGRATIONS, Session, Sessions, database_sessions, redis_sessions
+from heykit.security.throttle import THROTTLE_MIGRATIONS, Throttle, database_throttle, redis_throttle
+from heykit.security.tokens import Tokens, token_issuer
 from heykit.web import require_permission, require_role
 from heykit.web.serving import bound, serve
 
@@ -80,7 +84,7 @@ async def database(
 ) -> AsyncGenerator[Database]:
     url, most = config.database.url, config.database.max_connections
     async with sqlite(data / "heygen.db") if url is None else connect(url, max_connections=most) as db:
-        await migrate(db, heygen.MIGRATIONS)
+        await migrate(db, [*heygen.MIGRATIONS, *SESSION_MIGRATIONS, *THROTTLE_MIGRATIONS])
         yield db
 
 
@@ -189,9 +193,59 @@ def worker(
     return heygen.render_worker(jobs, draw, store, rung, at_once=config.video.at_once)
 
 
+# ---------------------------------------------------------------------------------------------------------- security
+
+
+def audit(event: SecurityEvent) -> None:
+    logging.getLogger("heykit.audit").info(as_json(event))
+
+
+async def end_streams(session: Session) -> None:
+    await end(app, session_id, session.id)
+
+
+@scope.application
+def sessions(
+    shared: Shared = provided(redis), db: Database = provided(database)
+) -> AbstractAsyncContextManager[Sessions]:
+    if shared.redis is None:
+        return database_sessions(db, on_ended=end_streams)
+    return redis_sessions(shared.redis, prefix=shared.name("session"), on_ended=end_streams)
+
+
+@scope.application
+def throttle(
+    shared: Shared = provided(redis), db: Database = provided(database)
+) -> AbstractAsyncContextManager[Throttle]:
+    if shared.redis is None:
+        return database_throttle(db)
+    return redis_throttle(shared.redis, prefix=shared.name("throttle"))
+
+
+@scope.application
+async def tokens(
+    config: Settings = provided(settings), key: Key = provided(signing_key), all: Sessions = provided(sessions)
+) -> Tokens:
+    lifetime = 60 * config.security.access_token_expire_minutes
+    return token_issuer(key, all, key, issuer=ISSUER, audience=AUDIENCE, lifetime=lifetime, audit=audit)
+
+
+@scope.application
+async def logins(
+    store: Users = provided(users),
+    hashes: Passwords = provided(passwords),
+    all: Sessions = provided(sessions),
+    of: Tokens = provided(tokens),
+    limits: Throttle = provided(throttle),
+) -> Logins:
+    return login_service(store, hashes, all, of, throttle=limits, audit=audit)
+
+
 # ------------------------------------------------------------------------------------------------------ who is asking
 
-claims = web.bearer(signing_key, issuer=ISSUER, audience=AUDIENCE, token_url="api/v1/auth/token")  # noqa: S106 - an address
+bearer = web.bearer(signing_key, issuer=ISSUER, audience=AUDIENCE, token_url="api/v1/auth/token")  # noqa: S106 - an address
+claims = web.in_session(bearer, sessions, when_away="accept")
+session_id = web.session_id(claims)
 
 
 @scope.request
@@ -214,7 +268,7 @@ async def owned_video(id: str, user: Profile = provided(viewer), of: Videos = pr
     return await of.get(user, id)
 
 
-@scope.session(by=web.session_id(claims), idle=60)
+@scope.session(by=session_id, idle=60)
 def progress_hub(watch: heygen.Watch = provided(watcher)) -> AbstractAsyncContextManager[heygen.ProgressHub]:
     return heygen.progress_hub(watch)
 
@@ -244,22 +298,6 @@ api = APIRouter(prefix="/api/v1")
 @api.post("/register", status_code=201, tags=["users"])
 async def register(name: InBody, password: InBody, store: Users = provided(users)) -> Profile:
     return (await store.register(name, password)).profile
-
-
-@api.post("/auth/token", tags=["users"])
-async def token(
-    form: Annotated[OAuth2PasswordRequestForm, Depends()],
-    store: Users = provided(users),
-    hashes: Passwords = provided(passwords),
-    key: Key = provided(signing_key),
-    config: Settings = provided(settings),
-) -> JSONResponse:
-    user = await authenticate(store, form.username, form.password, passwords=hashes)
-    if user is None:
-        return web.token_refused("no user has this name and password")
-    lifetime = 60 * config.security.access_token_expire_minutes
-    signed = web.access_token(key, subject=user.id, issuer=ISSUER, audience=AUDIENCE, lifetime=lifetime)
-    return web.token_granted(signed, lifetime=lifetime)
 
 
 @api.get("/users/me", tags=["users"])
@@ -355,6 +393,7 @@ app = FastAPI(
     max_body_size=LONGEST_BODY,
 )
 app.include_router(api)
+app.include_router(web.auth_router(logins, sessions, claims), prefix="/api/v1/auth")
 app.include_router(web.health_router(details=admin, version=VERSION))
 web.problems(app)
 

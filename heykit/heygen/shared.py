@@ -23,6 +23,10 @@ class Shared:
 
     redis: Redis | None
 
+    def name(self, of: str) -> str:
+        """Give the prefix of what one part of the service keeps there."""
+        return f"heygen:{of}:"
+
     def cache(
         self, name: str, codec: Codec[V], *, max_size: int, weigh: Callable[[V], int] | None = None
     ) -> AbstractAsyncContextManager[Cache[V]]:
@@ -32,5 +36,4 @@ class Shared:
         """
         if self.redis is None:
             return memory_cache(max_size=max_size, weigh=weigh, default_ttl=_TTL)
-        prefix = f"heygen:{name}:"
-        return hybrid_cache(self.redis, codec, prefix=prefix, max_size=max_size, weigh=weigh, default_ttl=_TTL)
+        return hybrid_cache(self.redis, codec, prefix=self.name(name), max_size=max_size, weigh=weigh, default_ttl=_TTL)

@@ -103,6 +103,10 @@ class Users(Protocol):
         """List users, newest first. Invalid for a cursor that is none, or a limit outside 1 to 100."""
         ...
 
+    async def change_password_hash(self, user: User, hashed: str, /) -> bool:
+        """Give a user another hash, unless theirs is not the one they came with any more; tell whether it was."""
+        ...
+
     async def grant(self, name: str, role: str, /) -> User:
         """Give a user another role. NotFound for a name that nobody has, Invalid for a role that is none."""
         ...
@@ -186,6 +190,15 @@ class _Users:
             into=User,
         )
         return page(found, limit)
+
+    async def change_password_hash(self, user: User, hashed: str, /) -> bool:
+        changed = await self._database.execute(
+            "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+            user.id,
+            user.password_hash,
+            hashed,
+        )
+        return changed == 1
 
     async def grant(self, name: str, role: str, /) -> User:
         if role not in get_args(RoleName):

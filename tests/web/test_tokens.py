@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 from heykit.security import jwt
 from heykit.security.keys import generate_key
-from heykit.web import access_token, streamed, token_granted, token_refused
+from heykit.security.tokens import access_token
+from heykit.web import streamed, token_granted, token_refused
 
 NOW = 1_000_000.0
 

@@ -103,12 +103,12 @@ class _RemoteKeys:
         self._counts = {"fetched": 0, "failed": 0}
 
     async def keys_for(self, token: str | bytes, /) -> KeySet:
-        if self._is_wanted(token):
+        if self._is_wanted(token) and not (self._fetching.locked() and self._serves(token)):
             # Who is cancelled while it fetches lets the lock go, and the next one fetches.
             async with self._fetching:
                 if self._is_wanted(token):
                     await self._refresh()
-        if self._keys is None or self._clock() - self._fetched_at >= self._keep_for:
+        if self._keys is None or self._is_too_old():
             raise Unavailable(
                 f"the key set at {self._url} cannot be fetched, and no keys are known that are young enough",
                 retry_after=max(1.0, self._cool_down),
@@ -128,6 +128,13 @@ class _RemoteKeys:
     def stats(self) -> Mapping[str, int]:
         return dict(self._counts)
 
+    def _is_too_old(self) -> bool:
+        return self._clock() - self._fetched_at >= self._keep_for
+
+    def _serves(self, token: str | bytes) -> bool:
+        """True if there is a key for a token already, though the set may have grown old."""
+        return self._keys is not None and not self._is_too_old() and _compact.is_known(token, self._keys)
+
     def _is_wanted(self, token: str | bytes) -> bool:
         now = self._clock()
         if now - self._asked_at < self._cool_down:
@@ -135,22 +142,19 @@ class _RemoteKeys:
         return self._keys is None or now - self._fetched_at >= self._max_age or not _compact.is_known(token, self._keys)
 
     async def _refresh(self) -> None:
-        before, self._asked_at = self._asked_at, self._clock()
         try:
             with anyio.fail_after(self._timeout):
                 body = await self._fetch(self._url)
             found = _usable(body, self._algorithms)
         except Exception as error:  # noqa: BLE001 - of whatever kind: the old keys serve on
+            self._asked_at = self._clock()
             self._counts["failed"] += 1
             # Not its text: it may hold what the other side sent.
             reason = str(error) if isinstance(error, HeykitError) else type(error).__name__
             logger.warning("the key set at %s cannot be fetched: %s", self._url, reason)
             return
-        except BaseException:
-            self._asked_at = before  # who left proved nothing
-            raise
         self._keys = found
-        self._fetched_at = self._asked_at
+        self._asked_at = self._fetched_at = self._clock()
         self._counts["fetched"] += 1
 
 

@@ -35,13 +35,14 @@ async def key_from_file(path: Path, *, entropy: Callable[[int], bytes] = os.uran
 def _read_or_make(path: Path, entropy: Callable[[int], bytes]) -> Key:
     if not os.path.lexists(path):
         _make(path, entropy)
-    mode = path.lstat().st_mode
+    found = path.lstat()
+    mode = found.st_mode
     if not stat.S_ISREG(mode):
         raise KeyRefused(f"{path} is no plain file: delete it to have a signing key made there")
     if stat.S_IMODE(mode) & 0o077:
         raise KeyRefused(f"others may read the signing key {path}: chmod 600 it, or delete it to have a new one made")
     try:
-        return key_from_secret(bytes.fromhex(path.read_text("ascii")))
+        return key_from_secret(bytes.fromhex(path.read_text("ascii")), created_at=found.st_mtime)
     except (ValueError, KeyRefused):
         raise KeyRefused(f"{path} holds no signing key: delete it to have a new one made") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -130,5 +130,16 @@ def _health_by_type(value: object) -> Health:
     if isinstance(value, Loaded):
         return Health("pass", "config", figures={"settings": len(value.entries)})
     if isinstance(value, Key | KeySet):
-        return Health("pass", "security")
+        return Health("pass", "security", figures=_keys([value] if isinstance(value, Key) else list(value)))
     return Health("pass", "service")
+
+
+def _keys(keys: Sequence[Key]) -> Mapping[str, int | str]:
+    """Tell of keys their ids and how old they are."""
+    now = time.time()
+    ages = {
+        f"key {'without id' if key.id is None else key.id}": f"{key.algorithm}, "
+        + ("of unknown age" if key.created_at is None else f"{max(0.0, now - key.created_at) / 86_400:.1f} days old")
+        for key in keys
+    }
+    return {"keys": len(keys), **ages}

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -200,17 +201,17 @@ def audit(event: SecurityEvent) -> None:
     logging.getLogger("heykit.audit").info(as_json(event))
 
 
-async def end_streams(session: Session) -> None:
-    await end(app, session_id, session.id)
-
-
 @scope.application
 def sessions(
-    shared: Shared = provided(redis), db: Database = provided(database)
+    shared: Shared = provided(redis), db: Database = provided(database), rung: heygen.Bell = provided(bell)
 ) -> AbstractAsyncContextManager[Sessions]:
+    async def ended(session: Session) -> None:
+        heygen.ring_end(rung, session)
+        await end(app, session_id, session.id)
+
     if shared.redis is None:
-        return database_sessions(db, on_ended=end_streams)
-    return redis_sessions(shared.redis, prefix=shared.name("session"), on_ended=end_streams)
+        return database_sessions(db, on_ended=ended)
+    return redis_sessions(shared.redis, prefix=shared.name("session"), on_ended=ended)
 
 
 @scope.application
@@ -269,8 +270,13 @@ async def owned_video(id: str, user: Profile = provided(viewer), of: Videos = pr
 
 
 @scope.session(by=session_id, idle=60)
-def progress_hub(watch: heygen.Watch = provided(watcher)) -> AbstractAsyncContextManager[heygen.ProgressHub]:
-    return heygen.progress_hub(watch)
+def progress_hub(
+    id: str | None = provided(session_id),
+    watch: heygen.Watch = provided(watcher),
+    all: Sessions = provided(sessions),
+    rung: heygen.Bell = provided(bell),
+) -> AbstractAsyncContextManager[heygen.ProgressHub]:
+    return heygen.progress_hub(watch, until=partial(heygen.session_end, rung, all, str(id)))
 
 
 @scope.request

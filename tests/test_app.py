@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import stat
@@ -221,6 +222,107 @@ def test_an_id_that_is_none_finds_nothing(live: Served, id: str) -> None:
     answer = live.client.get(f"/api/v1/videos/{id}/content", headers=live_user(live))
     assert answer.status_code == 404
     assert "root:" not in answer.text
+
+
+def tokens(api: Served, **form: str) -> dict[str, Any]:
+    answer = api.client.post("/api/v1/auth/token", data=form)
+    assert answer.status_code == 200, answer.text
+    given: dict[str, Any] = answer.json()
+    return given
+
+
+def named(api: Served, pair: Mapping[str, str]) -> int:
+    headers = {"Authorization": f"Bearer {pair['access_token']}"}
+    return int(api.client.get("/api/v1/users/me", headers=headers).status_code)
+
+
+def test_a_person_logs_in_refreshes_looks_at_sessions_and_logs_out(api: Served) -> None:
+    register(api)
+    first, second = (tokens(api, username="ada", password=PASSWORD) for _ in range(2))
+    following = tokens(api, grant_type="refresh_token", refresh_token=first["refresh_token"])
+    again = tokens(api, grant_type="refresh_token", refresh_token=first["refresh_token"])
+    assert again["refresh_token"] == following["refresh_token"] != first["refresh_token"]
+    who = {"Authorization": f"Bearer {following['access_token']}"}
+    sessions = api.client.get("/api/v1/auth/sessions", headers=who).json()
+    assert [session["current"] for session in sessions] == [False, True, False]  # registering logs in, in these tests
+    assert sessions[1]["ip"] == "127.0.0.1"
+    assert api.client.delete(f"/api/v1/auth/sessions/{sessions[2]['id']}", headers=who).status_code == 204
+    assert (named(api, second), named(api, following)) == (401, 200)
+    body = {"current_password": PASSWORD, "new_password": "another one entirely"}
+    changed = api.client.post("/api/v1/auth/password", headers=who, json=body).json()
+    assert (named(api, following), named(api, changed)) == (401, 200)
+    who = {"Authorization": f"Bearer {changed['access_token']}"}
+    assert api.client.post("/api/v1/auth/logout", headers=who).status_code == 204
+    assert named(api, changed) == 401
+    told = [json.loads(line.partition("{")[1] + line.partition("{")[2]) for line in api.lines if '"event"' in line]
+    assert [event["event"] for event in told] == [
+        "LoggedIn", "LoggedIn", "LoggedIn", "TokenRefreshed", "SessionEnded", "PasswordChanged", "SessionEnded",
+        "LoggedIn", "SessionEnded",
+    ]  # fmt: skip
+    for secret in (PASSWORD, first["refresh_token"], first["access_token"], changed["refresh_token"].partition(".")[0]):
+        assert secret not in api.output
+
+
+LONG = "This is one sentence of many, each long enough for a caption of its own. " * 60
+SLOWLY = {"HEYGEN_VIDEO__SECONDS_PER_CAPTION": "0.3"}  # it takes 18 seconds
+
+
+def data(lines: Iterator[str]) -> Iterator[str]:
+    return (line for line in lines if line.startswith("data"))
+
+
+def test_a_stream_ends_with_its_session_and_no_other_does(tmp_path: Path, settings: Mapping[str, str]) -> None:
+    with served(tmp_path, {**settings, **SLOWLY}) as api:
+        who, other = register(api), login(api)
+        path = f"/api/v1/videos/{order(api, who, LONG)}/events"
+        with (
+            api.client.stream("GET", path, headers=who) as ends,
+            api.client.stream("GET", path, headers=other) as stays,
+        ):
+            steps, others = data(ends.iter_lines()), data(stays.iter_lines())
+            assert [next(steps) for _ in range(2)]
+            assert api.client.post("/api/v1/auth/logout", headers=who).status_code == 204
+            assert all('"done"' not in step for step in steps)  # it ends long before
+            assert [next(others) for _ in range(8)]
+        assert api.client.get(path, headers=who).status_code == 401
+
+
+def test_too_many_attempts_to_log_in_are_held_back(api: Served) -> None:
+    register(api)
+    answers = [api.client.post("/api/v1/auth/token", data={"username": "ADA", "password": "x"}) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [400] * 10 + [429]
+    assert int(answers[-1].headers["retry-after"]) in range(60, 91)
+    assert "AccountLocked" in api.output
+
+
+def test_two_processes_know_the_same_sessions_and_count_the_same_attempts(
+    tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    for shared in ({}, {"HEYGEN_REDIS__URL": redis_url}):
+        settings = {
+            "HEYGEN_DATABASE__URL": database_url,
+            "HEYGEN_APP__DATA": str(tmp_path / "data"),
+            **SLOWLY,
+            **shared,
+        }
+        with served(tmp_path, settings) as one, served(tmp_path, settings) as two:
+            name = f"ada-{len(shared)}"
+            who = register(one, name)
+            pair = tokens(two, username=name, password=PASSWORD)
+            assert (named(one, pair), named(two, pair)) == (200, 200)
+            following = tokens(one, grant_type="refresh_token", refresh_token=pair["refresh_token"])
+            path = f"/api/v1/videos/{order(one, who, LONG)}/events"
+            with two.client.stream("GET", path, headers=who) as stream:
+                steps = data(stream.iter_lines())
+                assert next(steps)
+                everywhere = {"Authorization": f"Bearer {following['access_token']}"}
+                assert one.client.post("/api/v1/auth/logout-everywhere", headers=everywhere).status_code == 204
+                if shared:  # else the other process sees it within half a minute
+                    assert all('"done"' not in step for step in steps)
+            assert (named(one, following), named(two, following)) == (401, 401)
+            wrong = {"username": name, "password": "x"}
+            answers = [(one, two)[at % 2].client.post("/api/v1/auth/token", data=wrong) for at in range(12)]
+            assert answers[-1].status_code == 429
 
 
 @pytest.mark.parametrize("token", ["x", "x.y.z", "x" * 50_000, "eyJhbGciOiJub25lIn0.e30."])

@@ -32,6 +32,7 @@ from __future__ import annotations
 from heykit.heygen.avatar_store import Avatars, avatar_store
 from heykit.heygen.avatars import AVATARS, Avatar, Colours, Hair, avatar_by_id
 from heykit.heygen.bell import Bell
+from heykit.heygen.endings import ring_end, session_end
 from heykit.heygen.errors import Conflict, Invalid, NotFound, NotReady, RenderFailed, TooManyStreams
 from heykit.heygen.hub import ProgressHub, progress_hub
 from heykit.heygen.pages import Page
@@ -89,6 +90,8 @@ __all__ = [
     "progress_hub",
     "render_queue",
     "render_worker",
+    "ring_end",
+    "session_end",
     "shared_bell",
     "storyboard_renderer",
     "user_store",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Protocol
 
@@ -30,14 +30,27 @@ class ProgressHub(Protocol):
 
 
 @asynccontextmanager
-async def progress_hub(watch: Watch, *, limit: int = 20) -> AsyncGenerator[ProgressHub]:
-    """Share what `watch` gives among the streams of a session, of which at most `limit` are open at once."""
+async def progress_hub(
+    watch: Watch, *, limit: int = 20, until: Callable[[], Awaitable[None]] | None = None
+) -> AsyncGenerator[ProgressHub]:
+    """Share what `watch` gives among the streams of a session, of which at most `limit` are open at once.
+
+    All of them end when `until` returns, which waits for the end of the session.
+    """
     async with anyio.create_task_group() as tasks:
         hub = _Hub(watch, limit, tasks)
+        if until is not None:
+            tasks.start_soon(_close_after, hub, until)
         try:
             yield hub
         finally:
             hub.close()
+            tasks.cancel_scope.cancel()
+
+
+async def _close_after(hub: _Hub, until: Callable[[], Awaitable[None]]) -> None:
+    await until()
+    hub.close()
 
 
 class _Channel:

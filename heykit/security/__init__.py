@@ -11,7 +11,7 @@
 - `keys`: a key is bound to one algorithm and checked when it is loaded; `remote_keys`: those of another service.
 - `jws` and `jwt`: signed bytes and signed claims. What is wrong with a token is a `TokenError`, never anything else.
 - `passwords`: Argon2id in threads of its own. `authenticate`: a name and a password against a `UserStore`.
-- `sessions`: who is logged in, in memory, Redis or a database. `tokens`: access tokens and, over sessions, refresh tokens.
+- `sessions`: who is logged in, in memory, Redis or a database. `tokens`: access and refresh tokens for sessions.
 - `throttle`: attempts by account and by address. `audit`: what happened, as typed values. `logins`: all put together.
 - `access`: roles, permissions, wildcards, as pure functions.
 

@@ -14,7 +14,61 @@ from heykit.errors import TokenError
 from heykit.security import _compact, _json
 from heykit.security.keys import Key, KeySet
 
-__all__ = ["decode", "encode"]
+__all__ = ["Claims", "decode", "encode"]
+
+
+class Claims(dict[str, object]):
+    """Claims with the registered ones by name and type (RFC 7519 §4.1): `Claims(decode(token, key)).subject`.
+
+    What is not there is `None`, and an audience of one is a tuple of one. To read one of another type is a TokenError,
+    which what was decoded never does.
+    """
+
+    @property
+    def issuer(self) -> str | None:
+        return self._text("iss")
+
+    @property
+    def subject(self) -> str | None:
+        return self._text("sub")
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        _check_types(self)
+        found = self.get("aud", ())
+        return (found,) if isinstance(found, str) else tuple(found if isinstance(found, list | tuple) else ())
+
+    @property
+    def expires_at(self) -> float | None:
+        return self._date("exp")
+
+    @property
+    def not_before(self) -> float | None:
+        return self._date("nbf")
+
+    @property
+    def issued_at(self) -> float | None:
+        return self._date("iat")
+
+    @property
+    def id(self) -> str | None:
+        return self._text("jti")
+
+    @property
+    def session(self) -> str | None:
+        """The id of a session: `sid` (OpenID Connect Front-Channel Logout §3)."""
+        found = self.get("sid")
+        return found if isinstance(found, str) else None
+
+    def _text(self, name: str) -> str | None:
+        _check_types(self)
+        found = self.get(name)
+        return found if isinstance(found, str) else None
+
+    def _date(self, name: str) -> float | None:
+        _check_types(self)
+        found = self.get(name)
+        return found if isinstance(found, int | float) else None
 
 
 def encode(claims: Mapping[str, object], key: Key | KeySet, *, typ: str | None = None) -> str:

@@ -11,11 +11,11 @@ RFC 9457 has it. `heykit.web.serving` serves an application with uvicorn.
 
 from __future__ import annotations
 
+from heykit.security.jwt import Claims
 from heykit.web.auth import SessionInfo, auth_router
 from heykit.web.client import Client, client_of
 from heykit.web.files import streamed
 from heykit.web.guards import (
-    Claims,
     bearer,
     in_session,
     require_permission,

@@ -24,11 +24,12 @@ from fastapi.responses import JSONResponse
 from heykit import provided
 from heykit.errors import Throttled, TokenError
 from heykit.scope import Provider
+from heykit.security.jwt import Claims
 from heykit.security.logins import Logins
 from heykit.security.sessions import Session, Sessions
 from heykit.security.tokens import TokenPair
 from heykit.web.client import client_of
-from heykit.web.guards import Claims, unauthorised
+from heykit.web.guards import unauthorised
 from heykit.web.tokens import token_granted, token_refused
 
 __all__ = ["SessionInfo", "auth_router"]
@@ -152,8 +153,8 @@ def _granted(pair: TokenPair) -> JSONResponse:
 
 
 def _session_of(claims: Claims) -> str:
-    id = claims.get("sid")
-    if not isinstance(id, str):
+    id = claims.session
+    if id is None:
         raise unauthorised("The token is of no session.")
     return id
 

@@ -16,6 +16,7 @@ from heykit.health import Health
 from heykit.scope import Provider
 from heykit.security import access, jwt
 from heykit.security.access import Permitted, Subject
+from heykit.security.jwt import Claims
 from heykit.security.keys import Key, KeySet
 from heykit.security.remote_keys import RemoteKeys
 from heykit.security.sessions import Session, Sessions
@@ -23,7 +24,6 @@ from heykit.security.tokens import ACCESS_TOKEN
 
 U = TypeVar("U", bound=Subject)
 P = TypeVar("P", bound=Permitted)
-Claims: TypeAlias = Mapping[str, object]
 Keys: TypeAlias = Key | KeySet | RemoteKeys
 
 
@@ -71,7 +71,8 @@ def bearer(
     return claims
 
 
-def _complete(claims: Claims) -> Claims:
+def _complete(found: Mapping[str, object]) -> Claims:
+    claims = Claims(found)
     # RFC 9068, section 2.2: an access token must have these; one without `exp` would be good for ever.
     if not {"exp", "sub"} <= claims.keys():
         raise TokenError("The token lacks exp or sub.", code="token.claims")
@@ -92,8 +93,8 @@ def in_session(
 
     @scope.request
     async def claims_in_session(claims: Claims = provided(of), all: Sessions = provided(sessions)) -> Claims:
-        id = claims.get("sid")
-        if not isinstance(id, str):
+        id = claims.session
+        if id is None:
             raise unauthorised("The token is of no session.")
         try:
             session = await all.by_id(id)
@@ -101,7 +102,7 @@ def in_session(
             if when_away == "accept":
                 return claims
             raise
-        if session is None or session.user != claims.get("sub") or session.epoch != claims.get("epoch", 0):
+        if session is None or session.user != claims.subject or session.epoch != claims.get("epoch", 0):
             raise unauthorised("The session of the token has ended.")
         return claims
 
@@ -135,8 +136,7 @@ def session_id(of: Provider[Claims] | Provider[Session]) -> Provider[str | None]
     async def session_id(found: Claims | Session = provided(given)) -> str | None:
         if isinstance(found, Session):
             return found.id
-        id = found.get("sid", found.get("jti"))
-        return id if isinstance(id, str) else None
+        return found.session or found.id
 
     return scope.request(session_id)
 

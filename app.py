@@ -417,7 +417,8 @@ def main() -> int:
     given = parser.parse_args()
     try:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-        if debug := load(Settings, SOURCES).app.debug:
+        config = load(Settings, SOURCES).app
+        if config.debug:
             logging.root.setLevel(logging.DEBUG)
         if given.make_admin is not None:
             anyio.run(make_admin, given.make_admin)
@@ -428,7 +429,7 @@ def main() -> int:
         return 2
     host, port = listening.getsockname()[:2]
     print(f"HeyGen AI API: http://{f'[{host}]' if ':' in host else host}:{port}/docs", flush=True)
-    serve(app, listening, debug=debug)
+    serve(app, listening, debug=config.debug, trusted_proxies=config.trusted_proxies)
     return 0
 
 

@@ -16,7 +16,7 @@ from heykit.database.protocol import Database
 from heykit.heygen.avatars import AVATARS, Avatar, Colours, Hair
 from heykit.heygen.errors import Invalid, NotFound
 from heykit.heygen.forgetting import changing
-from heykit.heygen.texts import checked_text
+from heykit.heygen.texts import checked_line
 
 __all__ = ["Avatars", "avatar_store"]
 
@@ -122,9 +122,9 @@ def _checked(avatar: Avatar) -> Avatar:
             raise Invalid(f"colours.{colour.name}", "a colour is '#' and six of 0 to 9 and a to f")
     return Avatar(
         avatar.id,
-        checked_text("name", avatar.name, _LONGEST_NAME),
-        checked_text("description", avatar.description, _LONGEST_DESCRIPTION),
-        checked_text("voice", avatar.voice, _LONGEST_VOICE),
+        checked_line("name", avatar.name, _LONGEST_NAME),
+        checked_line("description", avatar.description, _LONGEST_DESCRIPTION),
+        checked_line("voice", avatar.voice, _LONGEST_VOICE),
         avatar.hair,
         avatar.colours,
     )

@@ -15,6 +15,7 @@ __all__ = ["Settings"]
 class AppSettings:
     debug: bool = False
     data: Path = Path("heygen-data")
+    trusted_proxies: str = ""  # addresses, separated by commas
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def _head(title: str, avatar: Avatar) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'role="img" font-family="{_FONT}">'
         f"<title>{escape(title)}</title>"
-        f"<desc>A storyboard as a preview, spoken by {escape(avatar.name)}.</desc>"
+        f"<desc>A storyboard as a preview, spoken by {escape(one_line(avatar.name))}.</desc>"
         '<defs><radialGradient id="wall" cx="0.5" cy="0.38" r="0.75">'
         f'<stop offset="0" stop-color="{colours.light}"/><stop offset="1" stop-color="{colours.wall}"/>'
         f'</radialGradient></defs><rect width="{WIDTH}" height="{HEIGHT}" fill="url(#wall)"/>'

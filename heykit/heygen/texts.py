@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from heykit.heygen.errors import Invalid
 
-__all__ = ["checked_text"]
+__all__ = ["checked_line", "checked_text"]
+
+
+def checked_line(field: str, value: str, longest: int) -> str:
+    """Give a text as `checked_text` does, of one line that any file and any terminal shows as it is."""
+    line = checked_text(field, value, longest)
+    if not line.isprintable():
+        raise Invalid(field, "one line, without control characters")
+    return line
 
 
 def checked_text(field: str, value: str, longest: int) -> str:

@@ -38,7 +38,8 @@ ROLES = (
 )
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{3,64}")
-_SHORTEST_PASSWORD, _LONGEST_PASSWORD = 8, 1024  # bytes; RFC 9106's input is octets, and so is the hashes' limit
+_SHORTEST_PASSWORD = 8  # characters, as in `check_password` of security
+_LONGEST_PASSWORD = 1024  # bytes: RFC 9106's input is octets, and so is the hashes' limit
 
 
 @dataclass(frozen=True)
@@ -225,5 +226,5 @@ def _check_password(password: str) -> None:
         size = len(password.encode())
     except UnicodeEncodeError:
         raise Invalid("password", "it is not valid Unicode text") from None
-    if not _SHORTEST_PASSWORD <= size <= _LONGEST_PASSWORD:
-        raise Invalid("password", f"{_SHORTEST_PASSWORD} to {_LONGEST_PASSWORD} bytes in UTF-8")
+    if len(password) < _SHORTEST_PASSWORD or size > _LONGEST_PASSWORD:
+        raise Invalid("password", f"{_SHORTEST_PASSWORD} characters or more, up to {_LONGEST_PASSWORD} bytes in UTF-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from heykit.errors import KeyRefused
@@ -20,6 +20,13 @@ def members(jwks: object) -> list[Mapping[str, object]]:
         # RFC 7517 §4.1: this member must be present.
         text(key, "kty")
     return list(keys)
+
+
+def refuse_mixture(members: Iterable[object]) -> None:
+    """Refuse shared secrets and public keys in one set."""
+    types = {kty for member in members if isinstance(member, Mapping) and isinstance(kty := member.get("kty"), str)}
+    if "oct" in types and not types.isdisjoint({"RSA", "EC", "OKP"}):
+        raise KeyRefused("The set mixes shared secrets with public keys: whoever publishes it gives the secrets away.")
 
 
 def text(jwk: object, name: str) -> str:

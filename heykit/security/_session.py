@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Literal, TypeAlias
@@ -11,7 +12,9 @@ from heykit.security import _base64url
 
 _SECRET_BYTES = 16  # OWASP Session Management Cheat Sheet: at least 64 bits of entropy; these are 128
 _LONGEST_ADDRESS, _LONGEST_AGENT = 64, 256  # characters
+_LONGEST_USER = 255  # characters
 SECRET_LENGTH = 22  # characters
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,18 @@ def id_of(secret: object) -> str | None:
     return sha256(secret.encode("ascii")).hexdigest()
 
 
+def is_id(text: object) -> bool:
+    """True if a text could be the id of a session: no store is asked for any other."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+def checked_user(user: str) -> str:
+    """Give back the id of a user; one that not every store could keep is a ValueError."""
+    if not 1 <= len(user) <= _LONGEST_USER or not _is_plain(user):
+        raise ValueError(f"a session is that of a user: give their id, 1 to {_LONGEST_USER} characters of Unicode text")
+    return user
+
+
 def started(id: str, user: str, now: float, rules: Rules, *, ip: str, user_agent: str) -> Session:
     """Make the session of a login that happens now."""
     expires = now + rules.absolute
@@ -100,8 +115,8 @@ def started(id: str, user: str, now: float, rules: Rules, *, ip: str, user_agent
         seen_at=now,
         ends_at=min(now + rules.idle, expires),
         expires_at=expires,
-        ip=_shown(ip, _LONGEST_ADDRESS),
-        user_agent=_shown(user_agent, _LONGEST_AGENT),
+        ip=shown_address(ip),
+        user_agent=shown_agent(user_agent),
     )
 
 
@@ -128,9 +143,24 @@ def judged(session: Session, generation: int, now: float, grace: float) -> Outco
     """
     if generation == session.generation:
         return "rotated"
-    if generation == session.generation - 1 and now - session.rotated_at <= grace:
+    # The clocks of two processes differ, and one may be set back: by less than the grace, or it is none.
+    if generation == session.generation - 1 and abs(now - session.rotated_at) <= grace:
         return "repeated"
     return "reused" if generation < session.generation else "unknown"
+
+
+def shown_address(ip: str) -> str:
+    """Keep of an address what can be stored and shown."""
+    return _shown(ip, _LONGEST_ADDRESS)
+
+
+def shown_agent(user_agent: str) -> str:
+    """Keep of what a client calls itself what can be stored and shown."""
+    return _shown(user_agent, _LONGEST_AGENT)
+
+
+def _is_plain(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _shown(text: str, longest: int) -> str:

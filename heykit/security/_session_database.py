@@ -36,7 +36,13 @@ MIGRATIONS: Final[Sequence[tuple[str, str]]] = (("heykit: sessions", _SESSIONS),
 
 _CURRENT: Final = "epoch = COALESCE((SELECT e.epoch FROM heykit_session_epochs e WHERE e.user_id = s.user_id), 0)"
 _COLUMNS: Final = "id, user_id, created_at, seen_at, ends_at, expires_at, ip, user_agent, epoch, generation, rotated_at"
-_SWEPT_AT_ONCE: Final = 100
+# One row a statement, so that it waits for nobody while it holds another; and the end is looked at again when it has
+# waited, for the session may have been used meanwhile.
+_SWEEP: Final = """
+DELETE FROM heykit_sessions WHERE ends_at <= $1
+    AND id = (SELECT id FROM heykit_sessions WHERE ends_at <= $1 ORDER BY ends_at LIMIT 1)
+"""
+_SWEPT_AT_ONCE: Final = 3  # more than one login adds
 _MOST_COUNTED: Final = 10_000
 
 
@@ -48,12 +54,6 @@ class SessionsInDatabase:
         async with self._database.transaction() as transaction:
             # Writing the row, though nothing in it changes, lets one login of a user wait for another.
             epoch = await _epoch(transaction, session.user, "heykit_session_epochs.epoch", first=0)
-            await transaction.execute(
-                "DELETE FROM heykit_sessions WHERE id IN (SELECT id FROM heykit_sessions WHERE ends_at <= $1"
-                " ORDER BY ends_at LIMIT $2)",
-                now,
-                _SWEPT_AT_ONCE,
-            )
             leaving = await transaction.fetch(
                 f"SELECT {_COLUMNS} FROM heykit_sessions s WHERE user_id = $1 AND epoch = $2 AND ends_at > $3"
                 " ORDER BY created_at DESC, id DESC LIMIT 1000000 OFFSET $4",
@@ -69,6 +69,9 @@ class SessionsInDatabase:
                 f"INSERT INTO heykit_sessions ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                 *values,
             )
+        for _ in range(_SWEPT_AT_ONCE):
+            if not await self._database.execute(_SWEEP, now):
+                break
         return _session(dict(zip(_COLUMNS.split(", "), values, strict=True))), [*map(_session, leaving)]
 
     async def find(self, id: str, /) -> Session | None:
@@ -107,16 +110,19 @@ class SessionsInDatabase:
         return changed == 1
 
     async def rename(self, session: Session, id: str, /, *, now: float) -> bool:
-        changed = await self._database.execute(
-            "UPDATE heykit_sessions AS s SET id = $2, generation = $3, rotated_at = $4, seen_at = $5, ends_at = $6"
-            f" WHERE id = $1 AND {_CURRENT}",
-            session.id,
-            id,
-            session.generation,
-            session.rotated_at,
-            session.seen_at,
-            session.ends_at,
-        )
+        async with self._database.transaction() as transaction:
+            # In line with the user's logins, which may be about to let this very session go.
+            await _epoch(transaction, session.user, "heykit_session_epochs.epoch", first=0)
+            changed = await transaction.execute(
+                "UPDATE heykit_sessions AS s SET id = $2, generation = $3, rotated_at = $4, seen_at = $5, ends_at = $6"
+                f" WHERE id = $1 AND {_CURRENT}",
+                session.id,
+                id,
+                session.generation,
+                session.rotated_at,
+                session.seen_at,
+                session.ends_at,
+            )
         return changed == 1
 
     async def remove(self, id: str, /) -> Session | None:

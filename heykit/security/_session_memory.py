@@ -83,7 +83,7 @@ class SessionsInMemory:
         return self._epochs.get(user, 0)
 
     async def count(self, *, now: float) -> int:
-        return len(self._sessions)
+        return sum(is_active(each, now) for each in self._sessions.values())
 
     def _drop(self, session: Session) -> None:
         del self._sessions[session.id]

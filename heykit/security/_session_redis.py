@@ -39,6 +39,12 @@ local function drop(id)
   redis.call('ZREM', prefix .. 'all', id)
   if user then redis.call('ZREM', prefix .. 'u:' .. user, id) end
 end
+local function keep(user, id, created_at)
+  local ids = prefix .. 'u:' .. user
+  redis.call('ZADD', ids, created_at, id)
+  -- As long as any session in it may last, whatever the rules are by now.
+  if redis.call('PTTL', ids) < tonumber(ARGV[#ARGV]) then redis.call('PEXPIRE', ids, ARGV[#ARGV]) end
+end
 local function ends(id, at, left)
   redis.call('PEXPIRE', prefix .. 's:' .. id, left)
   redis.call('ZADD', prefix .. 'all', at, id)
@@ -54,14 +60,19 @@ OF_USER: Final = (
 local sessions = {}
 for _, id in ipairs(redis.call('ZRANGE', prefix .. 'u:' .. ARGV[2], 0, -1)) do
   local found = find(id)
-  if found then sessions[#sessions + 1] = found else redis.call('ZREM', prefix .. 'u:' .. ARGV[2], id) end
+  if found then
+    sessions[#sessions + 1] = found
+  else
+    drop(id)
+    redis.call('ZREM', prefix .. 'u:' .. ARGV[2], id)
+  end
 end
 return sessions
 """
 )
 
 # ARGV[2]: id, [3]: user, [4]: most, [5]: now, [6]: swept at once, [7]: milliseconds it has left,
-#   [8]: milliseconds its user's names stay, [9...]: fields and values but the epoch
+#   [8...]: fields and values but the epoch, and last the milliseconds its user's sessions stay
 #   -> the epoch, then the sessions that had to leave
 ADD: Final = (
     _FIND
@@ -81,9 +92,8 @@ for at = 1, #held + 1 - tonumber(ARGV[4]) do
   answer[#answer + 1] = held[at]
   drop(held[at][11])
 end
-redis.call('HSET', prefix .. 's:' .. id, 'epoch', epoch, unpack(ARGV, 9))
-redis.call('ZADD', prefix .. 'u:' .. user, redis.call('HGET', prefix .. 's:' .. id, 'created_at'), id)
-redis.call('PEXPIRE', prefix .. 'u:' .. user, ARGV[8])
+redis.call('HSET', prefix .. 's:' .. id, 'epoch', epoch, unpack(ARGV, 8, #ARGV - 1))
+keep(user, id, redis.call('HGET', prefix .. 's:' .. id, 'created_at'))
 ends(id, redis.call('HGET', prefix .. 's:' .. id, 'ends_at'), ARGV[7])
 return answer
 """
@@ -114,24 +124,25 @@ return 1
 """
 )
 
-# ARGV[2]: id, [3]: new id, [4]: seen at, [5]: ends at, [6]: milliseconds it has left
+# ARGV[2]: id, [3]: new id, [4]: seen at, [5]: ends at, [6]: milliseconds it has left, [7]: those its user's stay
 RENAME: Final = (
     _FIND
     + """
 local found = find(ARGV[2])
 if not found then return 0 end
-drop(ARGV[2])
 local session = prefix .. 's:' .. ARGV[3]
 redis.call('HSET', session, 'user', found[1], 'created_at', found[2], 'seen_at', ARGV[4], 'ends_at', ARGV[5],
   'expires_at', found[5], 'ip', found[6], 'user_agent', found[7], 'epoch', found[8],
   'generation', 0, 'rotated_at', ARGV[4])
-redis.call('ZADD', prefix .. 'u:' .. found[1], found[2], ARGV[3])
+keep(found[1], ARGV[3], found[2])
+drop(ARGV[2])
 ends(ARGV[3], ARGV[5], ARGV[6])
 return 1
 """
 )
 
-# ARGV[2]: user, [3]: the id to keep, [4]: milliseconds the epoch stays   -> the sessions that ended
+# ARGV[2]: user, [3]: the id to keep   -> the sessions that ended
+# An epoch stays for good: were it to begin again, what it ended would live once more.
 REMOVE_ALL: Final = (
     _FIND
     + """
@@ -148,7 +159,6 @@ for _, id in ipairs(redis.call('ZRANGE', prefix .. 'u:' .. user, 0, -1)) do
   end
 end
 local epoch = redis.call('INCR', prefix .. 'e:' .. user)
-redis.call('PEXPIRE', prefix .. 'e:' .. user, ARGV[4])
 if kept then redis.call('HSET', prefix .. 's:' .. ARGV[3], 'epoch', epoch) end
 return ended
 """
@@ -173,8 +183,8 @@ class SessionsInRedis:
                 repr(now),
                 _SWEPT_AT_ONCE,
                 _left(session, now),
-                self._stays,
                 *_written(session),
+                self._stays,
             )
         )
         epoch = int(_text(answer[0]))
@@ -202,7 +212,13 @@ class SessionsInRedis:
 
     async def rename(self, session: Session, id: str, /, *, now: float) -> bool:
         done = await self._run(
-            RENAME, session.id, id, repr(session.seen_at), repr(session.ends_at), _left(session, now)
+            RENAME,
+            session.id,
+            id,
+            repr(session.seen_at),
+            repr(session.ends_at),
+            _left(session, now),
+            self._stays,
         )
         return done == 1
 
@@ -210,7 +226,7 @@ class SessionsInRedis:
         return _maybe(await self._run(REMOVE, id))
 
     async def remove_all(self, user: str, /, *, keep: str | None) -> Sequence[Session]:
-        ended = await self._run(REMOVE_ALL, user, keep or "", self._stays)
+        ended = await self._run(REMOVE_ALL, user, keep or "")
         return [_session(each) for each in _listed(ended)]
 
     async def epoch(self, user: str, /) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+import anyio
 
 from heykit._finish import finish
 from heykit.errors import Unavailable
@@ -15,8 +17,10 @@ from heykit.security._session import (
     Rules,
     Session,
     Started,
+    checked_user,
     id_of,
     is_active,
+    is_id,
     is_stale,
     judged,
     new_secret,
@@ -25,6 +29,8 @@ from heykit.security._session import (
     touched,
 )
 from heykit.security._session_store import SessionStore
+
+_TELLING: Final = 5.0  # seconds for all that end at once: whoever ended them waits
 
 OnEnded: TypeAlias = Callable[[Session], Awaitable[object]]
 
@@ -58,8 +64,7 @@ class SessionsOf:
         self._counts = _Counts()
 
     async def start(self, user: str, /, *, ip: str = "", user_agent: str = "") -> Started:
-        if not user:
-            raise ValueError("a session is that of a user: give their id")
+        checked_user(user)
         now = self._now()
         secret, id = self._new()
         session = started(id, user, now, self._rules, ip=ip, user_agent=user_agent)
@@ -78,6 +83,8 @@ class SessionsOf:
         return None if id is None else await self.by_id(id)
 
     async def by_id(self, id: str, /) -> Session | None:
+        if not is_id(id):
+            return None
         found = await self._store.find(id)
         return found if found is not None and is_active(found, self._now()) else None
 
@@ -103,9 +110,9 @@ class SessionsOf:
         await self._tell([found])
         return Started(secret, replace(seen, id=id))
 
-    async def advance(self, secret: str, generation: int, /, *, grace: float) -> tuple[Outcome, Session | None]:
+    async def advance(self, id: str, generation: int, /, *, grace: float) -> tuple[Outcome, Session | None]:
         while True:
-            found = await self.get(secret)
+            found = await self.by_id(id)
             if found is None:
                 return "unknown", None
             now = self._now()
@@ -128,7 +135,7 @@ class SessionsOf:
 
     async def of_user(self, user: str, /) -> Sequence[Session]:
         now = self._now()
-        return [session for session in await self._store.of_user(user) if is_active(session, now)]
+        return [session for session in await self._store.of_user(checked_user(user)) if is_active(session, now)]
 
     async def end(self, id: str, /, *, user: str | None = None) -> bool:
         found = await self.by_id(id)
@@ -145,7 +152,7 @@ class SessionsOf:
         return True
 
     async def end_all(self, user: str, /, *, keep: str | None = None) -> int:
-        return await finish(self._end_all(user, keep))
+        return await finish(self._end_all(checked_user(user), keep))
 
     async def _end_all(self, user: str, keep: str | None) -> int:
         removed = await self._store.remove_all(user, keep=keep)
@@ -156,7 +163,7 @@ class SessionsOf:
         return len(ended)
 
     async def epoch(self, user: str, /) -> int:
-        return await self._store.epoch(user)
+        return await self._store.epoch(checked_user(user))
 
     async def health(self) -> Health:
         try:
@@ -172,11 +179,14 @@ class SessionsOf:
         """Say what has ended; that stands, whatever comes of the saying."""
         if self._on_ended is None:
             return
-        for session in ended:
-            try:
-                await self._on_ended(session)
-            except Exception:
-                logger.exception("on_ended failed for a session that has ended")
+        with anyio.move_on_after(_TELLING) as limit:
+            for session in ended:
+                try:
+                    await self._on_ended(session)
+                except Exception:
+                    logger.exception("on_ended failed for a session that has ended")
+        if limit.cancelled_caught:
+            logger.error("on_ended took longer than %s seconds, and was given up", _TELLING)
 
     def _new(self) -> tuple[str, str]:
         secret = new_secret(self._entropy(secret_octets()))

@@ -49,26 +49,49 @@ def counted(paid_at: float, now: float, limit: Limit) -> float:
 
 
 def _paid_at(paid_at: float, now: float, limit: Limit) -> float:
-    # What lies further ahead than any attempts can bring it is from before the clock was set back.
-    return paid_at if now < paid_at <= now + limit.per + ROUNDING else now
+    # Attempts bring it no further ahead than `per`. A little more is the clock of another server, and counts; far more
+    # is from before the clock was set back.
+    return now + limit.per if is_absurd(paid_at, now, limit) else max(paid_at, now)
+
+
+def is_absurd(paid_at: float, now: float, limit: Limit) -> bool:
+    """True for an instant that is to be forgotten, so that it holds nobody back for longer than the limit."""
+    return paid_at > now + 2 * limit.per
 
 
 def account_name(account: str) -> str:
     """Give what stands for an account: one for all ways to write it, of a fixed length, and no secret."""
     # Names may be the same to their store in upper and lower case; to be held back together hurts nobody else.
-    plain = unicodedata.normalize("NFKC", account[:1000]).strip().casefold()
-    return sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    # Unicode Standard, section 3.13, D146: compatibility caseless matching.
+    plain = _folded(_folded(unicodedata.normalize("NFD", account.strip()[:1000])))
+    return _hashed(plain)
 
 
-def address_name(address: str) -> str:
-    """Give what stands for an address: a subscriber has one in IPv4, and a network of 64 bits in IPv6."""
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text.casefold())
+
+
+def _hashed(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def address_name(address: str) -> str | None:
+    """Give what stands for an address: a subscriber has one in IPv4, and a network of 64 bits in IPv6.
+
+    Where there is none nothing stands for it: else all who have none would be held back together.
+    """
+    plain = address.strip()
+    if not plain:
+        return None
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        found = ipaddress.ip_address(plain.partition("%")[0])
     except ValueError:
-        return sha256(address[:1000].encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return _hashed(plain[:1000])
     if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
+        # RFC 3056 §2: whoever has an IPv4 address has a whole 2002:V4ADDR::/48 for it.
+        within = found.ipv4_mapped or found.sixtofour
+        if within is not None:
+            return str(within)
         return str(ipaddress.ip_network((int(found), _NETWORK_BITS), strict=False).network_address) + "/64"
     return str(found)
 

@@ -24,14 +24,15 @@ MIGRATIONS: Final[Sequence[tuple[str, str]]] = (("heykit: throttle", _TABLE),)
 _ATTEMPT: Final = """
 INSERT INTO heykit_throttle AS t (name, paid_at)
     VALUES ($1, CAST($2 AS DOUBLE PRECISION) + CAST($4 AS DOUBLE PRECISION))
-ON CONFLICT (name) DO UPDATE
-    SET paid_at = $4 + CASE WHEN t.paid_at > $2 AND t.paid_at <= $2 + $3 + $5 THEN t.paid_at ELSE $2 END
-    WHERE t.paid_at <= $2 + $3 - $4 + $5 OR t.paid_at > $2 + $3 + $5
+ON CONFLICT (name) DO UPDATE SET paid_at = $4 + CASE WHEN t.paid_at > $2 THEN t.paid_at ELSE $2 END
+    WHERE t.paid_at <= $2 + $3 - $4 + $5
 RETURNING paid_at
 """
-# One row a statement: it waits for nobody while it holds another.
+_NO_LATER: Final = "UPDATE heykit_throttle SET paid_at = $2 WHERE name = $1 AND paid_at > $3"
+# One row a statement: it waits for nobody while it holds another. What it has waited for is looked at once more.
 _SWEEP: Final = """
-DELETE FROM heykit_throttle WHERE name = (SELECT name FROM heykit_throttle WHERE paid_at <= $1 ORDER BY paid_at LIMIT 1)
+DELETE FROM heykit_throttle WHERE paid_at <= $1
+    AND name = (SELECT name FROM heykit_throttle WHERE paid_at <= $1 ORDER BY paid_at LIMIT 1)
 """
 _SWEPT_AT_ONCE: Final = 3  # more than one attempt adds
 
@@ -46,7 +47,7 @@ class ThrottleInDatabase:
 
     async def attempt(self, account: str, address: str, /) -> None:
         now = self._now()
-        names = {"account": f"account:{account_name(account)}", "address": f"address:{address_name(address)}"}
+        names = _names(account, address)
         try:
             # Accounts before addresses, always: so no two wait for each other.
             async with self._database.transaction() as transaction:
@@ -54,6 +55,8 @@ class ThrottleInDatabase:
                     await self._count(transaction, by, name, now)
         except Throttled as locked:
             self._throttled[locked.by] += 1
+            per = self._limits[locked.by].per
+            await self._database.execute(_NO_LATER, names[locked.by], now + per, now + 2 * per)  # as `is_absurd`
             raise
         self._attempts += 1
         for _ in range(_SWEPT_AT_ONCE):
@@ -61,12 +64,10 @@ class ThrottleInDatabase:
                 break
 
     async def succeeded(self, account: str, address: str, /) -> None:
-        await self._database.execute("DELETE FROM heykit_throttle WHERE name = $1", f"account:{account_name(account)}")
-        await self._database.execute(
-            "UPDATE heykit_throttle SET paid_at = paid_at - $2 WHERE name = $1",
-            f"address:{address_name(address)}",
-            self._limits["address"].each,
-        )
+        for by, name in _names(account, address).items():
+            await self._database.execute(
+                "UPDATE heykit_throttle SET paid_at = paid_at - $2 WHERE name = $1", name, self._limits[by].each
+            )
 
     async def health(self) -> Health:
         return Health("pass", "security", figures=self.stats())
@@ -82,3 +83,10 @@ class ThrottleInDatabase:
         paid_at = found[0]["paid_at"] if found else now
         assert isinstance(paid_at, float | int)
         raise too_many(by, max(ROUNDING, wait(float(paid_at), now, limit)))
+
+
+def _names(account: str, address: str) -> dict[str, str]:
+    """Give the names of rows, that of an account first."""
+    of_address = address_name(address)
+    names = {"account": f"account:{account_name(account)}"}
+    return names if of_address is None else {**names, "address": f"address:{of_address}"}

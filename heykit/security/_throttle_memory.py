@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from heykit.health import Health
-from heykit.security._throttle import Limit, account_name, address_name, counted, too_many, wait
+from heykit.security._throttle import Limit, account_name, address_name, counted, is_absurd, too_many, wait
 
 
 class ThrottleInMemory:
@@ -22,21 +22,24 @@ class ThrottleInMemory:
 
     async def attempt(self, account: str, address: str, /) -> None:
         now = self._now()
-        names = (("account", account_name(account)), ("address", address_name(address)))
+        names = _names(account, address)
         for name in names:
-            seconds = wait(self._paid_at.get(name, now), now, self._limits[name[0]])
+            limit = self._limits[name[0]]
+            paid_at = self._paid_at.get(name, now)
+            seconds = wait(paid_at, now, limit)
             if seconds > 0:
                 self._throttled[name[0]] += 1
+                if is_absurd(paid_at, now, limit):
+                    self._paid_at[name] = now + limit.per
                 raise too_many(name[0], seconds)
         for name in names:
             self._keep(name, counted(self._paid_at.get(name, now), now, self._limits[name[0]]), now)
         self._attempts += 1
 
     async def succeeded(self, account: str, address: str, /) -> None:
-        self._paid_at.pop(("account", account_name(account)), None)
-        name = ("address", address_name(address))
-        if name in self._paid_at:
-            self._paid_at[name] -= self._limits["address"].each
+        for name in _names(account, address):
+            if name in self._paid_at:
+                self._paid_at[name] -= self._limits[name[0]].each
 
     async def health(self) -> Health:
         return Health("pass", "security", figures={"names": len(self._paid_at), **self.stats()})
@@ -53,3 +56,9 @@ class ThrottleInMemory:
             if self._paid_at[first] > now and len(self._paid_at) <= self._max_size:
                 return
             del self._paid_at[first]
+
+
+def _names(account: str, address: str) -> list[tuple[str, str]]:
+    of_address = address_name(address)
+    names = [("account", account_name(account))]
+    return names if of_address is None else [*names, ("address", of_address)]

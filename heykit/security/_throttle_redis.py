@@ -12,31 +12,34 @@ from heykit.security._throttle import Limit, account_name, address_name, too_man
 from heykit.security._throttle_memory import ThrottleInMemory
 from heykit.security.protocol import Commands
 
-# KEYS: account, address   ARGV: now, then for each of both: the seconds of its limit, those of one attempt
-#   -> "ok", or which of them is too many and the seconds to wait. The arithmetic is that of `_throttle`.
+# KEYS: account, and address if there is one   ARGV: now, then for each: the seconds of its limit, those of one attempt
+#   -> 0, or which of them is too many, and the seconds to wait. The arithmetic is that of `_throttle`.
 ATTEMPT: Final = """
 local now = tonumber(ARGV[1])
-local function paid(at)
-  local found = tonumber(redis.call('GET', KEYS[at]) or '') or now
-  if found < now or found > now + ARGV[2 * at] + 0.001 then return now end
-  return found
+local paid = {}
+local function keep(at, until_)
+  redis.call('SET', KEYS[at], string.format('%.6f', until_), 'PX', math.ceil(1000 * (until_ - now)))
 end
-for at = 1, 2 do
+for at = 1, #KEYS do
   local per, each = tonumber(ARGV[2 * at]), tonumber(ARGV[2 * at + 1])
-  local seconds = paid(at) - now - (per - each)
-  if seconds > 0.001 then return {at, string.format('%.6f', seconds)} end
+  local found = tonumber(redis.call('GET', KEYS[at]) or '') or now
+  local is_absurd = found > now + 2 * per
+  paid[at] = is_absurd and now + per or math.max(found, now)
+  local seconds = paid[at] - now - (per - each)
+  if seconds > 0.001 then
+    if is_absurd then keep(at, paid[at]) end
+    return {at, string.format('%.6f', seconds)}
+  end
 end
-for at = 1, 2 do
-  local following = paid(at) + ARGV[2 * at + 1]
-  redis.call('SET', KEYS[at], string.format('%.6f', following), 'PX', math.ceil(1000 * (following - now)))
-end
+for at = 1, #KEYS do keep(at, paid[at] + ARGV[2 * at + 1]) end
 return {0, '0'}
 """
-# KEYS: account, address   ARGV: the seconds of one attempt of an address
+# KEYS: account, and address if there is one   ARGV: the seconds of one attempt of each
 SUCCEEDED: Final = """
-redis.call('DEL', KEYS[1])
-local paid = tonumber(redis.call('GET', KEYS[2]) or '')
-if paid then redis.call('SET', KEYS[2], string.format('%.6f', paid - ARGV[1]), 'KEEPTTL') end
+for at = 1, #KEYS do
+  local paid = tonumber(redis.call('GET', KEYS[at]) or '')
+  if paid then redis.call('SET', KEYS[at], string.format('%.6f', paid - ARGV[at]), 'KEEPTTL') end
+end
 return 1
 """
 
@@ -75,7 +78,7 @@ class ThrottleInRedis:
     async def succeeded(self, account: str, address: str, /) -> None:
         await self._own.succeeded(account, address)
         try:
-            await self._run(SUCCEEDED, account, address, self._address.each)
+            await self._run(SUCCEEDED, account, address, self._account.each, self._address.each)
         except Unavailable:
             self._told(is_away=True)
 
@@ -93,8 +96,11 @@ class ThrottleInRedis:
         }
 
     async def _run(self, script: str, account: str, address: str, *arguments: float) -> object:
-        names = (f"{self._prefix}account:{account_name(account)}", f"{self._prefix}address:{address_name(address)}")
-        return await self._commands.execute("EVAL", script, 2, *names, *(f"{number:.6f}" for number in arguments))
+        of_address = address_name(address)
+        names = [f"{self._prefix}account:{account_name(account)}"]
+        names += [] if of_address is None else [f"{self._prefix}address:{of_address}"]
+        told = (f"{number:.6f}" for number in arguments)
+        return await self._commands.execute("EVAL", script, len(names), *names, *told)
 
     def _told(self, *, is_away: bool) -> None:
         if is_away is not self._is_away:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
+
+from heykit.security._session import shown_address, shown_agent
 
 __all__ = [
     "AccountLocked",
@@ -104,7 +106,8 @@ def report(audit: Audit | None, event: SecurityEvent) -> None:
     """Hand an event to who wants it; what happened stands, whatever becomes of that."""
     if audit is None:
         return
+    shown = replace(event, ip=shown_address(event.ip), user_agent=shown_agent(event.user_agent))
     try:
-        audit(event)
+        audit(shown)
     except Exception:
         logger.exception("the audit of %s failed", type(event).__name__)

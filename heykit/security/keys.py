@@ -43,7 +43,6 @@ __all__ = [
 ]
 
 _LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"sha256": 32, "sha384": 48, "sha512": 64})  # bytes
-_PUBLIC: Final = KEY_TYPES - {"oct"}
 # What begins PEM and OpenSSH's files, the `kty` of a JSON Web Key, and the identifiers of key types in DER.
 _KEY_FILE: Final = re.compile(
     rb"---- ?BEGIN|^\s*(?:ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)|[\"']kty[\"']\s*:"
@@ -174,7 +173,7 @@ def key_set_from_jwks(jwks: Mapping[str, object], *, algorithms: Collection[Algo
     """
     wanted: list[Algorithm] = [known(algorithm) for algorithm in (SPECS if algorithms is None else algorithms)]
     members = _jwk.members(jwks)
-    _refuse_mixture(members)
+    _jwk.refuse_mixture(members)
     return key_set(
         key_from_jwk(member, algorithm=None if "alg" in member else _only(member, wanted))
         for member in members
@@ -195,12 +194,6 @@ def _only(jwk: Mapping[str, object], wanted: Collection[Algorithm]) -> Algorithm
     """Give the algorithm of a key that names none, where just one is possible."""
     possible = [algorithm for algorithm in fitting(jwk["kty"], jwk.get("crv")) if algorithm in wanted]
     return possible[0] if len(possible) == 1 else None
-
-
-def _refuse_mixture(members: Iterable[Mapping[str, object]]) -> None:
-    types = {member["kty"] for member in members}
-    if "oct" in types and types & _PUBLIC:
-        raise KeyRefused("The set mixes shared secrets with public keys: whoever publishes it gives the secrets away.")
 
 
 def _bound_algorithm(jwk: Mapping[str, object], asked: Algorithm | None) -> Algorithm:

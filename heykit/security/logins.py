@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from heykit.errors import HeykitError
+from heykit._finish import finish
+from heykit.errors import HeykitError, TokenError
 from heykit.security.audit import Audit, PasswordChanged, SessionEnded, report
 from heykit.security.authentication import authenticate
 from heykit.security.passwords import MAX_PASSWORD_BYTES
@@ -136,11 +137,26 @@ class _Logins(Generic[M]):
     now: Callable[[], float]
 
     async def log_in(self, name: str, password: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair | None:
-        member = await self._known(name, password, ip, user_agent)
-        return None if member is None else await self.tokens.issue(member.id, ip=ip, user_agent=user_agent)
+        known = await self._known(name, password, ip, user_agent)
+        if known is None:
+            return None
+        pair = await self.tokens.issue(known.id, ip=ip, user_agent=user_agent)
+        # A password that was changed meanwhile opens nothing: it is seen here, or who changed it ends this session.
+        try:
+            is_still = await self._is_still(known)
+        except BaseException:
+            await finish(self.sessions.end(pair.session.id))
+            raise
+        if not is_still:
+            await self.sessions.end(pair.session.id)
+        return pair if is_still else None
 
     async def refresh(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair:
-        return await self.tokens.refresh(refresh_token, ip=ip, user_agent=user_agent)
+        pair = await self.tokens.refresh(refresh_token, ip=ip, user_agent=user_agent)
+        if await self.members.by_id(pair.session.user) is None:
+            await self.sessions.end_all(pair.session.user)
+            raise TokenError("The user of this refresh token is gone.", code="token.refresh")
+        return pair
 
     async def revoke(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> bool:
         return await self.tokens.revoke(refresh_token, ip=ip, user_agent=user_agent)
@@ -150,16 +166,26 @@ class _Logins(Generic[M]):
     ) -> TokenPair | None:
         self.check_password(new)
         asking = await self.members.by_id(id)
-        if asking is None or await self._known(asking.name, current, ip, user_agent) is None:
+        known = None if asking is None else await self._known(asking.name, current, ip, user_agent)
+        if known is None or known.id != id:
             return None
         hashed = await self.passwords.hash(new)
-        # Once more: their hash may have been replaced at this very login.
-        member = await self.members.by_id(id)
-        if member is None or not await self.members.change_password_hash(member, hashed):
+        if not await finish(self._change(known, hashed, ip, user_agent)):
             return None
-        report(self.audit, PasswordChanged(at=self.now(), user=id, ip=ip, user_agent=user_agent))
-        await self.end_all(id, ip=ip, user_agent=user_agent, reason="password changed")
         return await self.tokens.issue(id, ip=ip, user_agent=user_agent)
+
+    async def _change(self, known: _Known, hashed: str, ip: str, user_agent: str) -> bool:
+        # First, so that nothing is changed where their store is away; and again, for those that began meanwhile.
+        await self.sessions.end_all(known.id)
+        member = await self.members.by_id(known.id)
+        # The hash must be the one that the current password was compared with: another change may have come first.
+        if member is None or member.password_hash not in known.hashes:
+            return False
+        if not await self.members.change_password_hash(member, hashed):
+            return False
+        report(self.audit, PasswordChanged(at=self.now(), user=known.id, ip=ip, user_agent=user_agent))
+        await self.end_all(known.id, ip=ip, user_agent=user_agent, reason="password changed")
+        return True
 
     async def end(
         self, session: str, user: str, /, *, ip: str = "", user_agent: str = "", reason: Reason = "ended"
@@ -178,16 +204,37 @@ class _Logins(Generic[M]):
         event = SessionEnded(at=self.now(), user=user, session=session, ip=ip, user_agent=user_agent, reason=reason)
         report(self.audit, event)
 
-    async def _known(self, name: str, password: str, ip: str, user_agent: str) -> M | None:
-        return await authenticate(
+    async def _known(self, name: str, password: str, ip: str, user_agent: str) -> _Known | None:
+        hashes: list[str] = []
+
+        async def upgrade(member: M, hashed: str) -> None:
+            if await self.members.change_password_hash(member, hashed):
+                hashes.append(hashed)
+
+        member = await authenticate(
             self.members,
             name,
             password,
             passwords=self.passwords,
             throttle=self.throttle,
-            upgrade=self.members.change_password_hash,
+            upgrade=upgrade,
             audit=self.audit,
             ip=ip,
             user_agent=user_agent,
             now=self.now,
         )
+        if member is None or member.password_hash is None:
+            return None
+        return _Known(member.id, (member.password_hash, *hashes))
+
+    async def _is_still(self, known: _Known) -> bool:
+        member = await self.members.by_id(known.id)
+        return member is not None and member.password_hash in known.hashes
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Who has shown a password, and the hashes that it was compared with and that it has now."""
+
+    id: str
+    hashes: tuple[str, ...] = field(repr=False)

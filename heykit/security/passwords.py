@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from heykit._finish import finish
 from heykit.health import Health
 from heykit.security.protocol import Passwords
 
@@ -24,6 +26,9 @@ __all__ = ["MAX_PASSWORD_BYTES", "Passwords", "argon2"]
 # Far above any password, far below what would keep a hash busy. (bcrypt stops at 72, Django at 4096 characters.)
 MAX_PASSWORD_BYTES = 1024
 _SALT_BYTES = 16  # RFC 9106 §3.1: 16 bytes are recommended for password hashing.
+
+
+T = TypeVar("T")
 
 
 class _Scheme(Protocol):
@@ -41,6 +46,9 @@ async def _argon2(
     *, at_once: int | None = None, entropy: Callable[[int], bytes] = os.urandom
 ) -> AsyncGenerator[Passwords]:
     """Open passwords of which `at_once` are hashed at the same time (`None`: as many as there are processors).
+
+    A hash of another kind, or one that took more work than today's, takes its own time to check: until its owner logs
+    in once more, a clock may tell that there is one.
 
     :raises ValueError: `at_once` is less than 1
     """
@@ -60,6 +68,7 @@ class _Passwords:
     def __init__(self, schemes: Sequence[_Scheme], limiter: CapacityLimiter, entropy: Callable[[int], bytes]) -> None:
         self._schemes = schemes
         self._limiter = limiter
+        self._threads = CapacityLimiter(limiter.total_tokens)  # as many, so that nobody waits twice
         self._entropy = entropy
 
     async def hash(self, password: str, /) -> str:
@@ -67,17 +76,14 @@ class _Passwords:
         octets = _octets(password)
         if octets is None:
             raise ValueError(f"A password is text of at most {MAX_PASSWORD_BYTES} bytes in UTF-8: ask for another.")
-        # A thread is never left behind: cancelled, we still wait for it, so that the limiter counts what really runs.
-        return await to_thread.run_sync(
-            self._schemes[0].hashed, octets, self._entropy(_SALT_BYTES), limiter=self._limiter
-        )
+        return await self._in_thread(partial(self._schemes[0].hashed, octets, self._entropy(_SALT_BYTES)))
 
     async def verify(self, password: str, hashed: str | None, /) -> bool:
         """True if the password is the one; `None`, and what no scheme reads, is refused after the same work."""
         octets = _octets(password)
         if octets is None:
             return False
-        return await to_thread.run_sync(self._matches, octets, hashed, limiter=self._limiter)
+        return await self._in_thread(partial(self._matches, octets, hashed))
 
     def is_outdated(self, hashed: str, /) -> bool:
         """True if a hash is of another kind than those made now, or took less work."""
@@ -94,12 +100,22 @@ class _Passwords:
             {"at_once": int(figures.total_tokens), "waiting": figures.tasks_waiting},
         )
 
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        # Who waits in line may leave. A thread is never left behind: however we are cancelled we wait for it, so that
+        # the limiter counts what really runs.
+        async with self._limiter:
+            return await finish(to_thread.run_sync(work, limiter=self._threads))
+
     def _matches(self, password: bytes, stored: str | None) -> bool:
+        matches = False
         for scheme in self._schemes:
             if stored is not None and scheme.reads(stored):
-                return scheme.matches(password, stored)
-        self._schemes[0].hashed(password, bytes(_SALT_BYTES))
-        return False
+                matches = scheme.matches(password, stored)
+                break
+        # Nobody's hash, and one that took less work than today's: else a clock would tell who has it.
+        if stored is None or self.is_outdated(stored):
+            self._schemes[0].hashed(password, bytes(_SALT_BYTES))
+        return matches
 
 
 def _available_schemes() -> Sequence[_Scheme]:

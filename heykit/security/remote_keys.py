@@ -12,6 +12,7 @@ than the cool-down. What cannot be fetched changes nothing: the keys that are kn
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -21,6 +22,7 @@ from typing import Final, Protocol
 
 import anyio
 
+from heykit._finish import finish
 from heykit.errors import HeykitError, KeyRefused, Unavailable
 from heykit.health import Health
 from heykit.security import _compact, _json, _jwk
@@ -77,7 +79,11 @@ async def _remote_key_set(
         raise ValueError("times must be 0 <= cool_down < max_age <= keep_for, and a timeout above 0")
     if not algorithms:
         raise ValueError("say for which algorithms the keys are: algorithms=")
-    yield _RemoteKeys(url, fetch, algorithms, (max_age, cool_down, keep_for, timeout), clock)
+    keys = _RemoteKeys(url, fetch, algorithms, (max_age, cool_down, keep_for, timeout), clock)
+    try:
+        yield keys
+    finally:
+        await finish(keys.close())
 
 
 remote_key_set = asynccontextmanager(_remote_key_set)
@@ -97,23 +103,31 @@ class _RemoteKeys:
         self._algorithms = algorithms
         self._max_age, self._cool_down, self._keep_for, self._timeout = times
         self._clock = clock
-        self._fetching = anyio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
         self._keys: KeySet | None = None
         self._fetched_at = self._asked_at = -math.inf
         self._counts = {"fetched": 0, "failed": 0}
 
     async def keys_for(self, token: str | bytes, /) -> KeySet:
-        if self._is_wanted(token) and not (self._fetching.locked() and self._serves(token)):
-            # Who is cancelled while it fetches lets the lock go, and the next one fetches.
-            async with self._fetching:
-                if self._is_wanted(token):
-                    await self._refresh()
+        if self._is_wanted(token):
+            if self._fetching is None:
+                # Of nobody who asks: whoever leaves takes nothing with them, and the cool-down holds.
+                self._fetching = asyncio.get_running_loop().create_task(self._refresh())
+                await asyncio.shield(self._fetching)
+            elif not self._serves(token):
+                await asyncio.shield(self._fetching)
         if self._keys is None or self._is_too_old():
             raise Unavailable(
                 f"the key set at {self._url} cannot be fetched, and no keys are known that are young enough",
                 retry_after=max(1.0, self._cool_down),
             )
         return self._keys
+
+    async def close(self) -> None:
+        """End what is being fetched."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
 
     async def health(self) -> Health:
         figures = {"keys": 0 if self._keys is None else len(self._keys), **self._counts}
@@ -147,15 +161,17 @@ class _RemoteKeys:
                 body = await self._fetch(self._url)
             found = _usable(body, self._algorithms)
         except Exception as error:  # noqa: BLE001 - of whatever kind: the old keys serve on
-            self._asked_at = self._clock()
             self._counts["failed"] += 1
             # Not its text: it may hold what the other side sent.
             reason = str(error) if isinstance(error, HeykitError) else type(error).__name__
             logger.warning("the key set at %s cannot be fetched: %s", self._url, reason)
-            return
-        self._keys = found
-        self._asked_at = self._fetched_at = self._clock()
-        self._counts["fetched"] += 1
+        else:
+            self._keys = found
+            self._fetched_at = self._clock()
+            self._counts["fetched"] += 1
+        finally:
+            self._asked_at = self._clock()
+            self._fetching = None
 
 
 def _usable(body: bytes, algorithms: Collection[Algorithm]) -> KeySet:
@@ -166,14 +182,16 @@ def _usable(body: bytes, algorithms: Collection[Algorithm]) -> KeySet:
         jwks = _json.parse_object(body)
     except ValueError:
         raise KeyRefused("it is no JSON object") from None
-    members = _jwk.members(jwks)
-    if len(members) > _MOST_KEYS:
-        raise KeyRefused(f"it has more than {_MOST_KEYS} keys")
-    keys: list[Key] = []
+    members = jwks.get("keys")
+    if not isinstance(members, list) or len(members) > _MOST_KEYS:
+        raise KeyRefused(f'it has no "keys", or more than {_MOST_KEYS}')
+    _jwk.refuse_mixture(members)
+    keys: dict[str | None, Key] = {}
     for member in members:
         # RFC 7517 §5: ignore keys that are not understood, lack what they must have, or are out of the ranges.
         try:
-            keys += key_set_from_jwks({"keys": [member]}, algorithms=algorithms)
+            for key in key_set_from_jwks({"keys": [member]}, algorithms=algorithms):
+                keys.setdefault(key.id, key)
         except KeyRefused as refused:
             logger.info("a key of the set is left out: %s", refused)
-    return key_set(keys)
+    return key_set(keys.values())

@@ -51,7 +51,10 @@ class Sessions(Protocol):
     """
 
     async def start(self, user: str, /, *, ip: str = "", user_agent: str = "") -> Started:
-        """Start a session with a new secret; where the user has as many as may be, their oldest ends."""
+        """Start a session with a new secret; where the user has as many as may be, their oldest ends.
+
+        Raises ValueError for a user's id that is empty, longer than 255 characters, or that not every store could keep.
+        """
         ...
 
     async def get(self, secret: str, /) -> Session | None:
@@ -71,8 +74,10 @@ class Sessions(Protocol):
         """Give a session a new secret and id, and end the old ones: whenever its user may do more than before."""
         ...
 
-    async def advance(self, secret: str, generation: int, /, *, grace: float) -> tuple[Outcome, Session | None]:
+    async def advance(self, id: str, generation: int, /, *, grace: float) -> tuple[Outcome, Session | None]:
         """Take a refresh token's generation for the next one; of many callers one has "rotated" it.
+
+        The id must come out of a token that was authenticated.
 
         "repeated" is the one before within `grace` seconds, whose successor is the latest. One that is older was
         "reused", and the session has ended. "unknown" is a session that is not there, or has ended.

@@ -3,7 +3,7 @@
     async with memory_throttle() as throttle:
         await throttle.attempt("ada", "192.0.2.7")  # Throttled, with the seconds to wait, after too many
         ...
-        await throttle.succeeded("ada", "192.0.2.7")  # the attempts of this account are forgotten
+        await throttle.succeeded("ada", "192.0.2.7")  # which gives this attempt back
 
 Attempts are counted before the password is looked at: a thousand at once are no way round it.
 """
@@ -45,7 +45,7 @@ class Throttle(Protocol):
         ...
 
     async def succeeded(self, account: str, address: str, /) -> None:
-        """Forget the attempts of an account, and the last one of an address."""
+        """Give back an attempt of an account and of an address: those that failed count on, whoever made them."""
         ...
 
     async def health(self) -> Health: ...
@@ -61,8 +61,8 @@ async def _memory_throttle(
 ) -> AsyncGenerator[Throttle]:
     """Count attempts in this process's memory: by default 10 of an account in a quarter of an hour, 100 of an address.
 
-    They come back one by one, evenly. Of an IPv6 address its first 64 bits count, which are one subscriber's. It keeps
-    `max_size` names; beyond that the longest unused is forgotten.
+    They come back one by one, evenly. Of an IPv6 address its first 64 bits count, which are one subscriber's, and an
+    empty one is not counted. It keeps `max_size` names; beyond that the longest unused is forgotten.
     """
     yield ThrottleInMemory(account, address, max_size, now)
 

@@ -5,9 +5,10 @@
     pair = await tokens.refresh(pair.refresh_token)
     await tokens.revoke(pair.refresh_token)
 
-An access token is a JWT (RFC 9068) and lives half an hour; a refresh token names a session and its generation, under a
-MAC, so that the store holds nothing that is worth stealing. A refresh token that comes again a little later gets the
-same successor: two tabs, or a client that lost the answer. One that comes again much later ends the session.
+An access token is a JWT (RFC 9068) and lives half an hour. A refresh token names a session and its generation under a
+MAC, so that the store holds nothing worth stealing, and it opens nothing where sessions are kept by cookie. One that
+comes again a little later gets the same successor: two tabs, or a client that lost the answer. One that comes again
+much later ends the session.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from heykit._finish import finish
 from heykit.errors import KeyRefused, TokenError
 from heykit.security import _base64url, jwt
-from heykit.security._session import SECRET_LENGTH, Session
 from heykit.security.audit import Audit, LoggedIn, RefreshTokenReused, SessionEnded, TokenRefreshed, report
 from heykit.security.keys import Key, KeySet
-from heykit.security.sessions import Sessions
+from heykit.security.sessions import Outcome, Session, Sessions
 
 __all__ = ["ACCESS_TOKEN", "TokenPair", "Tokens", "access_token", "token_issuer"]
 
 # RFC 9068 §2.1: the media type of a JWT access token, so that no other kind of token passes for one.
 ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - a media type
 
-_FORM: Final = re.compile(rf"([A-Za-z0-9_-]{{{SECRET_LENGTH}}})\.(0|[1-9][0-9]{{0,9}})\.([A-Za-z0-9_-]{{43,86}})")
+_FORM: Final = re.compile(r"([0-9a-f]{64})\.(0|[1-9][0-9]{0,9})\.([A-Za-z0-9_-]{43,86})")
 # No signed token begins like this: a key may be for both without one passing for the other.
 _DOMAIN: Final = b"heykit refresh token\n"
 
@@ -88,9 +89,11 @@ def token_issuer(
     :raises KeyRefused: a refresh key is no shared secret
     :raises ValueError: a time that makes no sense
     """
-    for key in [refresh_keys] if isinstance(refresh_keys, Key) else refresh_keys:
+    for key in _listed(refresh_keys):
         if not key.algorithm.startswith("HS"):
             raise KeyRefused("Refresh tokens need shared secrets: their MAC must be the same each time it is made.")
+    if not (_newest(refresh_keys).may_sign and _newest(refresh_keys).may_verify and _newest(keys).may_sign):
+        raise KeyRefused("A key may only verify, or only sign: the first of a set must do both for refresh tokens.")
     if not (lifetime > 0 and math.isfinite(lifetime)) or not (grace >= 0 and math.isfinite(grace)):
         raise ValueError("lifetime must be a finite number of seconds above 0, and grace one of 0 or more")
     made = _AccessTokens(keys, issuer, audience, lifetime, now, entropy)
@@ -158,46 +161,61 @@ class _Tokens:
     now: Callable[[], float]
 
     async def issue(self, user: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair:
-        login = await self.sessions.start(user, ip=ip, user_agent=user_agent)
-        session = login.session
-        report(self.audit, LoggedIn(at=self.now(), user=user, session=session.id, ip=session.ip, user_agent=user_agent))
-        return self._pair(login.secret, session)
+        pairs: list[TokenPair] = []
+        try:
+            await finish(self._issue(user, ip, user_agent, pairs))
+        except BaseException:
+            for pair in pairs:  # nobody has it
+                await finish(self.sessions.end(pair.session.id))
+            raise
+        return pairs[0]
+
+    async def _issue(self, user: str, ip: str, user_agent: str, pairs: list[TokenPair]) -> None:
+        session = (await self.sessions.start(user, ip=ip, user_agent=user_agent)).session
+        pairs.append(self._pair(session))
+        event = LoggedIn(at=self.now(), user=user, session=session.id, ip=ip, user_agent=user_agent)
+        report(self.audit, event)
 
     async def refresh(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair:
-        secret, generation = self._read(refresh_token)
-        outcome, session = await self.sessions.advance(secret, generation, grace=self.grace)
+        id, generation = self._read(refresh_token)
+        # Who leaves meanwhile does not keep the audit from hearing of it.
+        outcome, session = await finish(self._advance(id, generation, ip, user_agent))
         if session is None or outcome == "unknown":
             raise _unknown()
-        told = {"at": self.now(), "user": session.user, "session": session.id, "ip": ip, "user_agent": user_agent}
         if outcome == "reused":
-            report(self.audit, RefreshTokenReused(generation=generation, **told))  # type: ignore[arg-type]
             raise TokenError(
                 "This refresh token was changed for another one before; its session has ended: log in again.",
                 code="token.reused",
             )
-        if outcome == "rotated":
-            report(self.audit, TokenRefreshed(generation=session.generation, **told))  # type: ignore[arg-type]
-        return self._pair(secret, session)
+        return self._pair(session)
+
+    async def _advance(self, id: str, generation: int, ip: str, user_agent: str) -> tuple[Outcome, Session | None]:
+        outcome, session = await self.sessions.advance(id, generation, grace=self.grace)
+        if session is None:
+            return outcome, None
+        kind = {"rotated": TokenRefreshed, "reused": RefreshTokenReused}.get(outcome)
+        if kind is not None:
+            told = session.generation if outcome == "rotated" else generation
+            at = self.now()
+            event = kind(at=at, user=session.user, session=id, ip=ip, user_agent=user_agent, generation=told)
+            report(self.audit, event)
+        return outcome, session
 
     async def revoke(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> bool:
         try:
-            secret, _ = self._read(refresh_token)
+            id, _ = self._read(refresh_token)
         except TokenError:
             return False
-        session = await self.sessions.get(secret)
-        if session is None or not await self.sessions.end(session.id):
+        session = await self.sessions.by_id(id)
+        if session is None or not await self.sessions.end(id):
             return False
         at, user = self.now(), session.user
-        report(
-            self.audit,
-            SessionEnded(at=at, user=user, session=session.id, ip=ip, user_agent=user_agent, reason="logout"),
-        )
+        report(self.audit, SessionEnded(at=at, user=user, session=id, ip=ip, user_agent=user_agent, reason="logout"))
         return True
 
-    def _pair(self, secret: str, session: Session) -> TokenPair:
-        token = f"{secret}.{session.generation}"
-        key = self.keys if isinstance(self.keys, Key) else self.keys.newest()
-        mac = _base64url.encode(key.sign(_DOMAIN + token.encode())).decode()
+    def _pair(self, session: Session) -> TokenPair:
+        token = f"{session.id}.{session.generation}"
+        mac = _base64url.encode(_newest(self.keys).sign(_DOMAIN + token.encode())).decode()
         return TokenPair(self.access.of(session), f"{token}.{mac}", self.access.lifetime, session)
 
     def _read(self, refresh_token: object) -> tuple[str, int]:
@@ -213,7 +231,15 @@ class _Tokens:
         except ValueError:
             return False
         signed = _DOMAIN + token.encode()
-        return any(key.verify(signed, signature) for key in ([self.keys] if isinstance(self.keys, Key) else self.keys))
+        return any(key.verify(signed, signature) for key in _listed(self.keys))
+
+
+def _listed(keys: Key | KeySet) -> list[Key]:
+    return [keys] if isinstance(keys, Key) else list(keys)
+
+
+def _newest(keys: Key | KeySet) -> Key:
+    return keys if isinstance(keys, Key) else keys.newest()
 
 
 def _unknown() -> TokenError:

@@ -13,13 +13,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final, TypeAlias
 
-from fastapi import APIRouter, Body, Form, HTTPException
+from fastapi import APIRouter, Body, HTTPException, Request, Response
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from heykit import provided
 from heykit.errors import Throttled, TokenError
@@ -34,8 +36,27 @@ from heykit.web.tokens import token_granted, token_refused
 
 __all__ = ["SessionInfo", "auth_router"]
 
-InForm = Annotated[str | None, Form()]
 InBody = Annotated[str, Body(embed=True)]
+Form: TypeAlias = Mapping[str, str]
+Responses: TypeAlias = dict[int | str, dict[str, object]]
+
+
+@dataclass(frozen=True)
+class TokenResponse:
+    """What a token endpoint gives (RFC 6749, section 5.1); `expires_in` in seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    refresh_token: str
+
+
+@dataclass(frozen=True)
+class TokenRefusal:
+    """What a token endpoint says of a request that it refuses (RFC 6749, section 5.2)."""
+
+    error: str
+    error_description: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,18 @@ class SessionInfo:
     current: bool
 
 
+_GRANTED: Final[Responses] = {200: {"model": TokenResponse, "description": "Tokens"}}
+_REFUSED: Final[Responses] = {
+    400: {"model": TokenRefusal, "description": "Refused, as OAuth 2.0 has it (RFC 6749, section 5.2)"}
+}
+_THROTTLED: Final[Responses] = {
+    429: {
+        "description": "Too many attempts",
+        "headers": {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}},
+    }
+}
+
+
 def auth_router(logins: Provider[Logins], sessions: Provider[Sessions], claims: Provider[Claims]) -> APIRouter:
     """Make the routes of logging in and out; `claims` are those of `bearer`, best of `in_session` over it.
 
@@ -63,30 +96,60 @@ def auth_router(logins: Provider[Logins], sessions: Provider[Sessions], claims: 
 
 
 def _add_tokens(router: APIRouter, logins: Provider[Logins]) -> None:
-    @router.post("/token")
-    async def token(
-        connection: HTTPConnection,
-        *,
-        grant_type: InForm = None,
-        username: InForm = None,
-        password: InForm = None,
-        refresh_token: InForm = None,
-        of: Logins = provided(logins),
-    ) -> JSONResponse:
-        match grant_type:
-            case "refresh_token" if refresh_token is not None:
-                return await _refreshed(of, refresh_token, connection)
-            # Clients of before grant types were named send a name and a password.
-            case "password" | None if username is not None and password is not None:
-                return await _logged_in(of, username, password, connection)
-            case "password" | "refresh_token" | None:
-                return token_refused("what this grant needs is missing", error="invalid_request")
-        return token_refused("give a password or a refresh_token", error="unsupported_grant_type")
+    shown = _form_in_docs(grant_type=False, username=False, password=False, refresh_token=False)
 
-    @router.post("/revoke", status_code=200)
-    async def revoke(connection: HTTPConnection, token: Annotated[str, Form()], of: Logins = provided(logins)) -> None:
-        # RFC 7009, section 2.2: an invalid token is no error, since the client cannot do anything about it.
-        await of.revoke(token, **client_of(connection)._asdict())
+    @router.post("/token", responses={**_GRANTED, **_REFUSED, **_THROTTLED}, openapi_extra=shown)
+    async def token(request: Request, of: Logins = provided(logins)) -> JSONResponse:
+        match await _form(request):
+            case {"grant_type": "refresh_token", "refresh_token": refresh_token}:
+                return await _refreshed(of, refresh_token, request)
+            case {"grant_type": "password", "username": username, "password": password}:
+                return await _logged_in(of, username, password, request)
+            case {"grant_type": "password" | "refresh_token"} | None:
+                return _invalid("what this grant needs is missing, or stands twice")
+            case {"grant_type": _}:
+                return token_refused("give a password or a refresh_token", error="unsupported_grant_type")
+            # Clients of before grant types were named send a name and a password.
+            case {"username": username, "password": password}:
+                return await _logged_in(of, username, password, request)
+        return _invalid("grant_type is missing")
+
+    @router.post("/revoke", responses=_REFUSED, openapi_extra=_form_in_docs(token=True, token_type_hint=False))
+    async def revoke(request: Request, of: Logins = provided(logins)) -> Response:
+        match await _form(request):
+            case {"token": shown} if shown.startswith("ey"):
+                # RFC 7009, section 2.2.1. A JSON object in base64url: an access token, which ends with its session.
+                return token_refused("only refresh tokens are revoked", error="unsupported_token_type")
+            case {"token": shown}:
+                # RFC 7009, section 2.2: an invalid token is no error, since the client cannot do anything about it.
+                await of.revoke(shown, **client_of(request)._asdict())
+                return Response(headers={"Cache-Control": "no-store"})
+        return _invalid("token is missing, or stands twice")
+
+
+async def _form(request: Request) -> Form | None:
+    """Read a form of OAuth; `None` for what is none, and where a parameter stands twice."""
+    try:
+        async with request.form(max_files=0, max_fields=20) as form:
+            given = {name: value for name, value in form.multi_items() if isinstance(value, str) and value}
+            # RFC 6749, section 3.2: parameters must not be included more than once, and without a value are omitted.
+            return given if len(form.multi_items()) == len({*form}) else None
+    except (HTTPException, StarletteHTTPException, ValueError):
+        return None
+
+
+def _form_in_docs(**fields: bool) -> dict[str, object]:
+    """Describe a form: its fields, and whether each is needed."""
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in fields},
+        "required": [name for name, is_needed in fields.items() if is_needed],
+    }
+    return {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": schema}}, "required": True}}
+
+
+def _invalid(reason: str) -> JSONResponse:
+    return token_refused(reason, error="invalid_request")
 
 
 async def _refreshed(of: Logins, refresh_token: str, connection: HTTPConnection) -> JSONResponse:
@@ -129,7 +192,7 @@ def _add_sessions(
         if not await of.end(id, str(who["sub"]), **client_of(connection)._asdict()):
             raise HTTPException(404, "there is no such session")
 
-    @router.post("/password")
+    @router.post("/password", responses={**_GRANTED, **_THROTTLED, 403: {"description": "Not the current password"}})
     async def change_password(
         connection: HTTPConnection,
         current_password: InBody,
@@ -168,4 +231,5 @@ def _info(session: Session, current: str) -> SessionInfo:
 
 def _too_many(locked: Throttled) -> HTTPException:
     # RFC 6585, section 4, and RFC 9110, section 10.2.3: whole seconds.
-    return HTTPException(429, str(locked), headers={"Retry-After": str(max(1, math.ceil(locked.retry_after)))})
+    seconds = str(max(1, math.ceil(locked.retry_after)))
+    return HTTPException(429, str(locked), headers={"Retry-After": seconds, "Cache-Control": "no-store"})

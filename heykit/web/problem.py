@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocketState
 
-from heykit.errors import HeykitError, Throttled, TokenError, Unavailable
+from heykit.errors import DatabaseError, HeykitError, Throttled, TokenError, Unavailable
 
 _LONGEST_REASON: Final = 30  # characters: RFC 6455, section 5.5, leaves 123 bytes
 PROBLEM_JSON: Final = "application/problem+json"
@@ -75,6 +75,8 @@ def _said(error: HeykitError) -> str:
     """What a client may hear: of what is wrong on our side neither hosts nor paths."""
     if isinstance(error, Unavailable):
         return "Something that is needed is away for now; try again."
+    if isinstance(error, DatabaseError) and error.status < 500:
+        return "It does not fit what is there: something of that kind stands already, or what it belongs to is gone."
     if error.status >= 500:
         return "Something went wrong here; it has been logged."
     return str(error)

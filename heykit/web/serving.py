@@ -40,10 +40,13 @@ def bound(host: str, port: int) -> socket.socket:
         raise PortError(f"{host}:{port} cannot be listened on ({reason}): choose another host or port") from error
 
 
-def serve(app: ASGIApp, listening: socket.socket, *, debug: bool = False, patience: int = 3) -> None:
+def serve(
+    app: ASGIApp, listening: socket.socket, *, debug: bool = False, patience: int = 3, trusted_proxies: str = ""
+) -> None:
     """Serve until the process is asked to stop.
 
-    Event streams are ended then; `patience`: seconds that other requests have to end. Exits with status 3 where the
+    Event streams are ended then; `patience`: seconds that other requests have to end. `trusted_proxies`: addresses,
+    separated by commas, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. Exits with status 3 where the
     application cannot start.
     """
     import uvicorn
@@ -53,6 +56,9 @@ def serve(app: ASGIApp, listening: socket.socket, *, debug: bool = False, patien
         lifespan="on",
         log_level="debug" if debug else "info",
         timeout_graceful_shutdown=patience,
+        # Else whoever is on this machine, or comes by way of it, could say that they come from elsewhere.
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
     )
 
     ending = Ending()

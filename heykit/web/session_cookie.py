@@ -40,19 +40,21 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 class SessionCookie:
     """A cookie that holds the secret of a session.
 
-    `session` gives the session of a request, which lives on by it, and answers 401 where there is none; 403 where
-    another site made the browser send it.
+    `session` gives the session of a request, which lives on by it, and answers 401 where there is none. It and the
+    methods answer 403 where another site made the browser send the request: nobody is logged in or out by them either.
     """
 
     name: str
     session: Provider[Session]
+    trusted_origins: Collection[str]
     is_secure: bool
     now: Callable[[], float]
 
     async def start(self, connection: HTTPConnection, response: Response, sessions: Sessions, user: str) -> Session:
         """Start a session for a user who has shown who they are, and end the one that the cookie held before."""
-        before = await sessions.get(connection.cookies.get(self.name, ""))
-        login = await sessions.start(user, ip=client_of(connection).ip, user_agent=client_of(connection).user_agent)
+        before = await sessions.get(self.secret_of(connection))
+        client = client_of(connection)
+        login = await sessions.start(user, ip=client.ip, user_agent=client.user_agent)
         if before is not None:
             await sessions.end(before.id)
         self.write(response, login)
@@ -60,7 +62,7 @@ class SessionCookie:
 
     async def renew(self, connection: HTTPConnection, response: Response, sessions: Sessions) -> Session | None:
         """Give the session another secret: whenever its user may do more than before."""
-        renewed = await sessions.renew(connection.cookies.get(self.name, ""))
+        renewed = await sessions.renew(self.secret_of(connection))
         if renewed is None:
             return None
         self.write(response, renewed)
@@ -68,10 +70,16 @@ class SessionCookie:
 
     async def end(self, connection: HTTPConnection, response: Response, sessions: Sessions) -> None:
         """End the session of a request, and have its cookie forgotten."""
-        session = await sessions.get(connection.cookies.get(self.name, ""))
+        session = await sessions.get(self.secret_of(connection))
         if session is not None:
             await sessions.end(session.id)
         response.delete_cookie(self.name, path="/", secure=self.is_secure, httponly=True, samesite="lax")
+
+    def secret_of(self, connection: HTTPConnection) -> str:
+        """Give what the cookie of a request holds, nothing where it has none; 403 for one of another site."""
+        if is_cross_site(connection, self.trusted_origins):
+            raise HTTPException(403, "the request comes from another site")
+        return _cookie(connection, self.name)
 
     def write(self, response: Response, login: Started) -> None:
         """Set the cookie for as long as the session may last."""
@@ -110,17 +118,30 @@ def session_cookie(
     async def session(
         connection: HTTPConnection,
         all: Sessions = provided(sessions),
-        secret: str | None = scheme,
+        _: str | None = scheme,  # shows the cookie in the docs
     ) -> Session:
-        if is_cross_site(connection, trusted):
-            raise HTTPException(403, "the request comes from another site")
-        found = None if secret is None else await all.touch(secret)
+        found = await all.touch(cookie.secret_of(connection))
         if found is None:
             # RFC 9110, section 15.5.2: a 401 has a challenge.
             raise HTTPException(401, "log in first", headers={"WWW-Authenticate": f'Cookie cookie-name="{name}"'})
         return found
 
-    return SessionCookie(name, session, secure, now)
+    cookie = SessionCookie(name, session, trusted, secure, now)
+    return cookie
+
+
+def _cookie(connection: HTTPConnection, name: str) -> str:
+    """Give the value of the cookie of this very name, nothing where there is none or more than one."""
+    # RFC 6265, section 5.4: names are bytes between `;` and `=`, with a space before. Starlette strips whatever Unicode
+    # takes for one, and so takes a name that no browser guards for one that it does.
+    values = []
+    for header, line in connection.scope["headers"]:
+        if header == b"cookie":
+            for pair in line.split(b";"):
+                found, equals, value = pair.strip(b" \t").partition(b"=")
+                if equals and found == name.encode("ascii"):
+                    values.append(value)
+    return values[0].decode("latin-1") if len(values) == 1 else ""
 
 
 def is_cross_site(connection: HTTPConnection, trusted_origins: Collection[str] = ()) -> bool:

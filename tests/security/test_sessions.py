@@ -59,6 +59,8 @@ async def test_what_is_no_secret_opens_nothing(sessions: Sessions, secret: str) 
     assert await sessions.touch(secret) is None
     assert await sessions.renew(secret) is None
     assert await sessions.advance(secret, 0, grace=10) == ("unknown", None)
+    assert not await sessions.end(secret)
+    assert await sessions.by_id(secret) is None
 
 
 async def test_a_secret_that_a_client_chose_opens_nothing_and_becomes_none(sessions: Sessions) -> None:
@@ -217,7 +219,7 @@ async def test_a_new_secret_ends_the_old_one_and_the_session_is_as_old_as_before
     sessions: Sessions, world: SessionWorld
 ) -> None:
     login = await sessions.start("ada", ip="192.0.2.7", user_agent="Firefox")
-    await sessions.advance(login.secret, 0, grace=10)
+    await sessions.advance(login.session.id, 0, grace=10)
     world.clock.turn(100)
     renewed = await sessions.renew(login.secret)
     assert renewed is not None
@@ -250,15 +252,15 @@ async def test_a_generation_follows_the_other_and_the_one_before_has_its_grace(
     sessions: Sessions, world: SessionWorld
 ) -> None:
     login = await sessions.start("ada")
-    outcome, session = await sessions.advance(login.secret, 0, grace=10)
+    outcome, session = await sessions.advance(login.session.id, 0, grace=10)
     assert outcome == "rotated"
     assert session is not None
     assert (session.generation, session.rotated_at) == (1, START)
     assert await sessions.get(login.secret) == session
     world.clock.turn(10)
-    assert await sessions.advance(login.secret, 0, grace=10) == ("repeated", session)
-    assert await sessions.advance(login.secret, 2, grace=10) == ("unknown", None)
-    assert (await sessions.advance(login.secret, 1, grace=10))[0] == "rotated"
+    assert await sessions.advance(login.session.id, 0, grace=10) == ("repeated", session)
+    assert await sessions.advance(login.session.id, 2, grace=10) == ("unknown", None)
+    assert (await sessions.advance(login.session.id, 1, grace=10))[0] == "rotated"
 
 
 @pytest.mark.parametrize(("generation", "turned"), [(0, 10.001), (0, 10**4)])
@@ -266,38 +268,38 @@ async def test_one_that_comes_after_its_grace_ends_the_session(
     sessions: Sessions, world: SessionWorld, generation: int, turned: float
 ) -> None:
     login = await sessions.start("ada")
-    await sessions.advance(login.secret, 0, grace=10)
+    await sessions.advance(login.session.id, 0, grace=10)
     world.clock.turn(min(turned, HOUR - 1))
-    assert (await sessions.advance(login.secret, generation, grace=10))[0] == "reused"
+    assert (await sessions.advance(login.session.id, generation, grace=10))[0] == "reused"
     assert await sessions.get(login.secret) is None
     assert len(world.ended) == 1
     assert sessions.stats()["reused"] == 1
-    assert await sessions.advance(login.secret, 1, grace=10) == ("unknown", None)
+    assert await sessions.advance(login.session.id, 1, grace=10) == ("unknown", None)
 
 
 async def test_one_of_two_generations_before_ends_the_session_at_once(sessions: Sessions) -> None:
     login = await sessions.start("ada")
-    await sessions.advance(login.secret, 0, grace=10)
-    await sessions.advance(login.secret, 1, grace=10)
-    assert (await sessions.advance(login.secret, 0, grace=10))[0] == "reused"
+    await sessions.advance(login.session.id, 0, grace=10)
+    await sessions.advance(login.session.id, 1, grace=10)
+    assert (await sessions.advance(login.session.id, 0, grace=10))[0] == "reused"
     assert await ids(sessions) == []
 
 
 async def test_of_twenty_that_advance_at_once_one_rotates_and_all_learn_the_same(sessions: Sessions) -> None:
     logins = [await sessions.start(f"user {number}") for number in range(100)]
-    outcomes: dict[str, list[tuple[str, int]]] = {login.secret: [] for login in logins}
+    outcomes: dict[str, list[tuple[str, int]]] = {login.session.id: [] for login in logins}
 
-    async def advance(secret: str) -> None:
-        outcome, session = await sessions.advance(secret, 0, grace=10)
+    async def advance(id: str) -> None:
+        outcome, session = await sessions.advance(id, 0, grace=10)
         assert session is not None
-        outcomes[secret].append((outcome, session.generation))
+        outcomes[id].append((outcome, session.generation))
 
     async with anyio.create_task_group() as tasks:
         for login in logins:
             for _ in range(20):
-                tasks.start_soon(advance, login.secret)
+                tasks.start_soon(advance, login.session.id)
     for login in logins:
-        assert Counter(outcomes[login.secret]) == {("rotated", 1): 1, ("repeated", 1): 19}
+        assert Counter(outcomes[login.session.id]) == {("rotated", 1): 1, ("repeated", 1): 19}
         session = await sessions.get(login.secret)
         assert session is not None
         assert session.generation == 1
@@ -313,7 +315,7 @@ async def test_what_a_client_says_of_itself_is_cut_to_what_can_be_shown(sessions
 
 
 @pytest.mark.parametrize(
-    "user", ["ada lovelace", "\u00fc\u4e2d", "a:b", "'; DROP TABLE heykit_sessions; --", "x" * 1000]
+    "user", ["ada lovelace", "\u00fc\u4e2d", "a:b", "'; DROP TABLE heykit_sessions; --", "\u4e2d" * 255]
 )
 async def test_a_user_may_be_named_anything(sessions: Sessions, user: str) -> None:
     login = await sessions.start(user)
@@ -322,9 +324,18 @@ async def test_a_user_may_be_named_anything(sessions: Sessions, user: str) -> No
     assert await sessions.end_all(user) == 1
 
 
-async def test_nobodys_session_cannot_be_started(sessions: Sessions) -> None:
-    with pytest.raises(ValueError, match="of a user"):
-        await sessions.start("")
+@pytest.mark.parametrize("user", ["", "a\0b", "\ud800", "x" * 256])
+async def test_what_is_no_users_id_is_refused_by_every_store_alike(sessions: Sessions, user: str) -> None:
+    for call in (sessions.start, sessions.of_user, sessions.end_all, sessions.epoch):
+        with pytest.raises(ValueError, match="of a user"):
+            await call(user)
+
+
+@pytest.mark.parametrize("id", ["a\0b", "\ud800", "A" * 64, "0" * 63, "0" * 65, "\u0660" * 64, "0" * 63 + "\n"])
+async def test_what_is_no_id_is_asked_of_no_store(sessions: Sessions, id: str) -> None:
+    assert await sessions.by_id(id) is None
+    assert not await sessions.end(id)
+    assert await sessions.advance(id, 0, grace=10) == ("unknown", None)
 
 
 async def test_health_counts_those_that_live(sessions: Sessions, world: SessionWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from tests.heygen.world import START, Clock
 from tests.security.sessions_world import SessionWorld
 
 IDLE, ABSOLUTE, LIMIT, GRACE = 100.0, 1000.0, 3, 10.0
+
+
+def hashed(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @dataclass
@@ -123,7 +128,7 @@ class Model:
             self.known.insert(place + 1, following)  # as old as the one before
 
     async def advance(self, each: Known) -> None:
-        outcome, _ = await self.sessions.advance(each.secret, each.generation, grace=GRACE)
+        outcome, _ = await self.sessions.advance(hashed(each.secret), each.generation, grace=GRACE)
         assert outcome == ("rotated" if self.is_living(each) else "unknown")
         if outcome == "rotated":
             each.generation += 1
@@ -134,7 +139,7 @@ class Model:
         if not each.generation:
             return
         is_living, in_grace = self.is_living(each), self.clock() - each.rotated <= GRACE
-        outcome, _ = await self.sessions.advance(each.secret, each.generation - 1, grace=GRACE)
+        outcome, _ = await self.sessions.advance(hashed(each.secret), each.generation - 1, grace=GRACE)
         assert outcome == ("unknown" if not is_living else "repeated" if in_grace else "reused")
         if outcome == "reused":
             self.gone.add(each.secret)

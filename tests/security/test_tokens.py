@@ -74,11 +74,9 @@ async def test_a_login_gives_an_access_token_for_half_an_hour_and_what_gets_the_
 async def test_nothing_that_opens_anything_is_shown_or_stored(issuer: Issuer) -> None:
     pair = await issuer.tokens.issue("7")
     again = await issuer.tokens.refresh(pair.refresh_token)
-    secret = pair.refresh_token.partition(".")[0]
     shown = f"{pair!r}{again!r}{issuer.events!r}{[as_json(event) for event in issuer.events]}"
-    assert secret not in shown
-    assert secret not in issuer.decoded(pair).values()
-    assert pair.access_token not in shown
+    for hidden in (pair.refresh_token, pair.refresh_token.rpartition(".")[2], pair.access_token, again.refresh_token):
+        assert hidden not in shown
 
 
 async def test_a_refresh_token_is_changed_for_the_next_and_the_next_again(issuer: Issuer) -> None:

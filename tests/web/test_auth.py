@@ -285,8 +285,8 @@ def test_no_token_and_no_password_is_in_any_event(client: TestClient, service: S
     assert [json.loads(line)["event"] for line in told.splitlines()] == [
         "LoggedIn", "LoginFailed", "LoginFailed", "TokenRefreshed", "SessionEnded",
     ]  # fmt: skip
-    secret = pair["refresh_token"].partition(".")[0]
-    for hidden in (PASSWORD, "s3cret-attempt", secret, following["refresh_token"], pair["access_token"]):
+    mac = pair["refresh_token"].rpartition(".")[2]
+    for hidden in (PASSWORD, "s3cret-attempt", mac, following["refresh_token"], pair["access_token"]):
         assert hidden not in told
 
 
@@ -314,8 +314,69 @@ def test_health_tells_keys_sessions_throttled_logins_and_refused_tokens(client: 
 )  # fmt: skip
 def test_no_form_answers_500(client: TestClient, body: bytes) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert client.post("/auth/token", content=body, headers=headers).status_code in {400, 422}
-    assert client.post("/auth/revoke", content=body, headers=headers).status_code in {200, 400, 422}
+    assert is_oauth_refusal(client.post("/auth/revoke", content=body, headers=headers))
+    answer = client.post("/auth/token", content=body, headers=headers)
+    assert is_oauth_refusal(answer, answer.json()["error"])
+
+
+def is_oauth_refusal(answer: Answer, error: str = "invalid_request") -> bool:
+    return (answer.status_code, answer.json()["error"], answer.headers["cache-control"]) == (
+        400,
+        error,
+        "no-store",
+    ) and answer.headers["content-type"] == "application/json"
+
+
+def test_a_parameter_that_stands_twice_is_refused(client: TestClient) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for twice in ("username=ada&username=bob", "password=correct+horse&password=x", "grant_type=password&grant_type=x"):
+        body = f"{twice}&username=ada&password=correct+horse" if "username=ada" not in twice else f"{twice}&password=x"
+        assert is_oauth_refusal(client.post("/auth/token", content=body, headers=form))
+    assert is_oauth_refusal(client.post("/auth/revoke", content="token=x&token=y", headers=form))
+
+
+def test_what_is_no_form_is_refused_as_oauth_clients_know_it(client: TestClient) -> None:
+    bodies = [
+        ({"Content-Type": "application/json"}, b'{"grant_type": "password", "username": "ada", "password": "x"}'),
+        ({"Content-Type": "multipart/form-data"}, b"x"),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\nbroken"),
+        ({"Content-Type": "multipart/form-data; boundary=x; charset=nonsense"}, b"--x--"),
+        ({}, b"username=ada&password=x"),
+    ]
+    for headers, body in bodies:
+        assert is_oauth_refusal(client.post("/auth/token", content=body, headers=headers)), (headers, body)
+        assert is_oauth_refusal(client.post("/auth/revoke", content=body, headers=headers)), (headers, body)
+    a_file = client.post("/auth/token", files={"username": b"ada"}, data={"password": PASSWORD})
+    assert is_oauth_refusal(a_file)
+
+
+def test_a_form_in_parts_is_one(client: TestClient) -> None:
+    parts = {"grant_type": (None, "password"), "username": (None, "ada"), "password": (None, PASSWORD)}
+    assert client.post("/auth/token", files=parts).status_code == 200
+
+
+def test_an_access_token_is_not_revoked_and_says_so(client: TestClient) -> None:
+    pair = login(client)
+    assert is_oauth_refusal(client.post("/auth/revoke", data={"token": pair["access_token"]}), "unsupported_token_type")
+
+
+def test_the_docs_tell_what_is_asked_and_answered(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    post = schema["paths"]["/auth/token"]["post"]
+    form = post["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
+    assert form["properties"].keys() == {"grant_type", "username", "password", "refresh_token"}
+    assert "Retry-After" in post["responses"]["429"]["headers"]
+    assert post["responses"]["400"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/TokenRefusal"
+    }
+    assert schema["components"]["schemas"]["TokenResponse"]["properties"].keys() == login(client).keys()
+    assert schema["paths"]["/auth/sessions"]["get"]["security"] == [{"OAuth2PasswordBearer": []}]
+
+
+def test_an_odd_session_id_finds_nothing(client: TestClient) -> None:
+    pair = login(client)
+    for odd in ("%00", "a%00b", "%ed%a0%80", "x" * 5000, "..%2f"):
+        assert client.delete(f"/auth/sessions/{odd}", headers=who(pair)).status_code == 404
 
 
 def published(keys: Key | KeySet) -> Answer:

@@ -33,11 +33,16 @@ def answers(error: Exception) -> tuple[int, dict[str, object], dict[str, str]]:
     return response.status_code, response.json(), dict(response.headers)
 
 
+def test_what_a_database_refuses_is_told_without_its_words() -> None:
+    status, body, _ = answers(IntegrityError('insert on table "videos" violates constraint "videos_user_id_fkey"'))
+    assert (status, body["code"]) == (409, "database.integrity")
+    assert "videos" not in str(body)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
         (FileMissing("no file of that name"), 404, "file.missing"),
-        (IntegrityError("it stands already"), 409, "database.integrity"),
         (TokenError("it has expired", code="token.expired"), 401, "token.expired"),
         (HTTPException(418, "a teapot"), 418, "http.418"),
     ],

@@ -214,6 +214,38 @@ def test_a_request_that_another_site_made_may_not_but_it_may_be_a_link(
     assert browser.get("/me", headers=given).status_code == 200  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("path", ["/login", "/logout", "/sudo"])
+@pytest.mark.parametrize("headers", CROSS[:7])
+def test_another_site_logs_nobody_in_or_out(browser: TestClient, path: str, headers: dict[str, str]) -> None:
+    login(browser)
+    answer = browser.post(path, headers=headers)
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+    assert browser.get("/me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [b"\xa0__Host-session", b"\x85__Host-session", b"__host-session", b"\x1c__Host-session", b"__Host-session "],
+)
+def test_a_cookie_of_nearly_that_name_is_another(browser: TestClient, planted: bytes) -> None:
+    login(browser)
+    secret = browser.cookies[NAME].encode()
+    browser.cookies.clear()
+    assert browser.get("/me", headers={b"Cookie": planted + b"=" + secret}).status_code == 401
+    both = b"__Host-session=" + secret + b"; " + planted + b"=AAAAAAAAAAAAAAAAAAAAAA"
+    assert browser.get("/me", headers={b"Cookie": both}).status_code == 200
+
+
+def test_of_two_cookies_of_that_name_nobody_knows_which_is_right(browser: TestClient) -> None:
+    login(browser)
+    secret = browser.cookies[NAME]
+    browser.cookies.clear()
+    for both in (f"{NAME}={secret}; {NAME}=x", f"{NAME}=x; {NAME}={secret}"):
+        assert browser.get("/me", headers={"Cookie": both}).status_code == 401
+    assert browser.get("/me", headers={"Cookie": f"a=b; {NAME}={secret}; c"}).status_code == 200
+
+
 def test_a_websocket_of_another_site_is_refused(browser: TestClient) -> None:
     login(browser)
     secret = browser.cookies[NAME]

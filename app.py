@@ -210,8 +210,8 @@ def sessions(
         await end(app, session_id, session.id)
 
     if shared.redis is None:
-        return database_sessions(db, on_ended=ended)
-    return redis_sessions(shared.redis, prefix=shared.name("session"), on_ended=ended)
+        return database_sessions(db, on_revoked=ended)
+    return redis_sessions(shared.redis, prefix=shared.name("session"), on_revoked=ended)
 
 
 @scope.application

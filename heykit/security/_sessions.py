@@ -32,7 +32,7 @@ from heykit.security._session_store import SessionStore
 
 _TELLING: Final = 5.0  # seconds for all that end at once: whoever ended them waits
 
-OnEnded: TypeAlias = Callable[[Session], Awaitable[object]]
+OnRevoked: TypeAlias = Callable[[Session], Awaitable[object]]
 
 logger = logging.getLogger("heykit.security")
 
@@ -52,13 +52,13 @@ class SessionsOf:
         self,
         store: SessionStore,
         rules: Rules,
-        on_ended: OnEnded | None,
+        on_revoked: OnRevoked | None,
         now: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
         self._store = store
         self._rules = rules
-        self._on_ended = on_ended
+        self._on_revoked = on_revoked
         self._now = now
         self._entropy = entropy
         self._counts = _Counts()
@@ -177,16 +177,16 @@ class SessionsOf:
 
     async def _tell(self, ended: Iterable[Session]) -> None:
         """Say what has ended; that stands, whatever comes of the saying."""
-        if self._on_ended is None:
+        if self._on_revoked is None:
             return
         with anyio.move_on_after(_TELLING) as limit:
             for session in ended:
                 try:
-                    await self._on_ended(session)
+                    await self._on_revoked(session)
                 except Exception:
-                    logger.exception("on_ended failed for a session that has ended")
+                    logger.exception("on_revoked failed for a session that has ended")
         if limit.cancelled_caught:
-            logger.error("on_ended took longer than %s seconds, and was given up", _TELLING)
+            logger.error("on_revoked took longer than %s seconds, and was given up", _TELLING)
 
     def _new(self) -> tuple[str, str]:
         secret = new_secret(self._entropy(secret_octets()))

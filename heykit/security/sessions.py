@@ -25,7 +25,7 @@ from heykit.security._session_database import MIGRATIONS as SESSION_MIGRATIONS
 from heykit.security._session_database import SessionsInDatabase
 from heykit.security._session_memory import SessionsInMemory
 from heykit.security._session_redis import SessionsInRedis
-from heykit.security._sessions import OnEnded, SessionsOf
+from heykit.security._sessions import OnRevoked, SessionsOf
 from heykit.security.protocol import Commands, SecurityDatabase
 
 __all__ = [
@@ -109,17 +109,17 @@ async def _memory_sessions(
     idle: float = 14 * _DAY,
     absolute: float = 90 * _DAY,
     per_user: int = 10,
-    on_ended: OnEnded | None = None,
+    on_revoked: OnRevoked | None = None,
     now: Clock = time.time,
     entropy: Entropy = os.urandom,
 ) -> AsyncGenerator[Sessions]:
     """Open sessions in this process's memory: they end with it, and no other process knows them.
 
     A session ends `idle` seconds after it was last used, and `absolute` seconds after its start. A user has at most
-    `per_user`: one more, and the oldest ends. `on_ended` is called with each session that was ended before its time, in
-    the process that ended it. Raises ValueError for numbers that make no sense.
+    `per_user`: one more, and the oldest ends. `on_revoked` is called with each session that was ended before its time,
+    in the process that ended it. Raises ValueError for numbers that make no sense.
     """
-    yield SessionsOf(SessionsInMemory(), Rules(idle, absolute, per_user, _every(idle)), on_ended, now, entropy)
+    yield SessionsOf(SessionsInMemory(), Rules(idle, absolute, per_user, _every(idle)), on_revoked, now, entropy)
 
 
 async def _redis_sessions(
@@ -129,7 +129,7 @@ async def _redis_sessions(
     idle: float = 14 * _DAY,
     absolute: float = 90 * _DAY,
     per_user: int = 10,
-    on_ended: OnEnded | None = None,
+    on_revoked: OnRevoked | None = None,
     now: Clock = time.time,
     entropy: Entropy = os.urandom,
 ) -> AsyncGenerator[Sessions]:
@@ -139,7 +139,7 @@ async def _redis_sessions(
     (`maxmemory-policy noeviction`), and not for a cluster.
     """
     store = SessionsInRedis(redis, prefix, absolute)
-    yield SessionsOf(store, Rules(idle, absolute, per_user, _every(idle)), on_ended, now, entropy)
+    yield SessionsOf(store, Rules(idle, absolute, per_user, _every(idle)), on_revoked, now, entropy)
 
 
 async def _database_sessions(
@@ -148,7 +148,7 @@ async def _database_sessions(
     idle: float = 14 * _DAY,
     absolute: float = 90 * _DAY,
     per_user: int = 10,
-    on_ended: OnEnded | None = None,
+    on_revoked: OnRevoked | None = None,
     now: Clock = time.time,
     entropy: Entropy = os.urandom,
 ) -> AsyncGenerator[Sessions]:
@@ -157,7 +157,7 @@ async def _database_sessions(
     The rest is as with `memory_sessions`.
     """
     store = SessionsInDatabase(database)
-    yield SessionsOf(store, Rules(idle, absolute, per_user, _every(idle)), on_ended, now, entropy)
+    yield SessionsOf(store, Rules(idle, absolute, per_user, _every(idle)), on_revoked, now, entropy)
 
 
 memory_sessions = asynccontextmanager(_memory_sessions)

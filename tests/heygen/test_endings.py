@@ -15,7 +15,7 @@ async def test_it_is_heard_at_once_where_the_bell_rings() -> None:
     async def ended(session: Session) -> None:
         ring_end(bell, session)
 
-    async with memory_sessions(on_ended=ended) as sessions, anyio.create_task_group() as tasks:
+    async with memory_sessions(on_revoked=ended) as sessions, anyio.create_task_group() as tasks:
         login, other = await sessions.start("ada"), await sessions.start("ada")
         over: list[str] = []
 

@@ -16,7 +16,7 @@ from tests.security.sessions_world import DAY, HOUR, SessionWorld
 
 @pytest.fixture
 async def sessions(world: SessionWorld) -> AsyncGenerator[Sessions]:
-    async with world.open(idle=HOUR, absolute=DAY, per_user=3, on_ended=world.tell, now=world.clock) as opened:
+    async with world.open(idle=HOUR, absolute=DAY, per_user=3, on_revoked=world.tell, now=world.clock) as opened:
         yield opened
 
 
@@ -353,11 +353,11 @@ async def test_one_who_is_told_and_fails_stops_nothing(world: SessionWorld, capl
     async def fails(session: Session) -> None:
         raise RuntimeError("no")
 
-    async with world.open(on_ended=fails) as sessions:
+    async with world.open(on_revoked=fails) as sessions:
         logins = [await sessions.start("ada") for _ in range(2)]
         assert await sessions.end_all("ada") == 2
         assert await sessions.get(logins[0].secret) is None
-    assert caplog.text.count("on_ended failed") == 2
+    assert caplog.text.count("on_revoked failed") == 2
 
 
 async def test_who_leaves_while_a_session_ends_leaves_none_half_ended(world: SessionWorld) -> None:
@@ -367,7 +367,7 @@ async def test_who_leaves_while_a_session_ends_leaves_none_half_ended(world: Ses
         await anyio.sleep(0.01)
         told.set()
 
-    async with world.open(on_ended=slow) as sessions:
+    async with world.open(on_revoked=slow) as sessions:
         login = await sessions.start("ada")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(sessions.end, login.session.id)

@@ -380,7 +380,7 @@ async def test_one_who_is_told_and_never_returns_holds_nobody_up_for_long(monkey
     async def forever(session: Session) -> None:
         await anyio.sleep_forever()
 
-    async with memory_sessions(on_ended=forever) as sessions:
+    async with memory_sessions(on_revoked=forever) as sessions:
         login = await sessions.start("ada")
         with anyio.fail_after(5):
             assert await sessions.end(login.session.id)

@@ -35,7 +35,7 @@ class Site:
 
         @scope.application
         def sessions() -> AbstractAsyncContextManager[Sessions]:
-            return memory_sessions(idle=3600, absolute=86_400, on_ended=ended, now=clock)
+            return memory_sessions(idle=3600, absolute=86_400, on_revoked=ended, now=clock)
 
         async def ended(session: Session) -> None:
             await lifetime.end(app, by, session.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heykit.errors import Unavailable
+from heykit.errors import HeykitError
 from heykit.heygen.bell import Bell
 from heykit.security.sessions import Session, Sessions
 
@@ -26,7 +26,7 @@ async def session_end(bell: Bell, sessions: Sessions, id: str, *, look_every: fl
 async def _goes_on(sessions: Sessions, id: str) -> bool:
     try:
         return await sessions.by_id(id) is not None
-    except Unavailable:
+    except HeykitError:
         return True  # nobody can say that it has ended
 
 

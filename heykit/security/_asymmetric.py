@@ -20,6 +20,7 @@ Public: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | _okp.Public
 Private: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | _okp.Private
 
 _CURVE_NAME: Final = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----", re.DOTALL)
+_BLOCK: Final = re.compile(rb"-----BEGIN [^\n]*-----\s(?:[^\n]*:[^\n]*\n)*([A-Za-z0-9+/=\s]*)-----END ")
 # Object identifiers in DER: RFC 4055 §3.1 and §2.1.
 _RSASSA_PSS: Final = bytes.fromhex("06092a864886f70d01010a")
 _HASHES: Final = MappingProxyType(
@@ -62,7 +63,12 @@ def from_pem(pem: bytes, algorithm: Algorithm, id: str | None, password: bytes |
 
 
 def _check_pss(pem: bytes, spec: Spec, algorithm: Algorithm) -> None:
-    der = b64decode(b"".join(line for line in pem.splitlines() if not line.startswith(b"-----") and b":" not in line))
+    """Refuse a key for RSASSA-PSS where it is for something else; of an encrypted one nobody can tell."""
+    block = _BLOCK.search(pem)
+    try:
+        der = b"" if block is None else b64decode(b"".join(block[1].split()))
+    except ValueError:
+        return
     if _RSASSA_PSS not in der:
         return
     # RFC 4055 §1.2: such a key is for RSASSA-PSS alone, and where it names a hash for that hash.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from heykit.security._session import Session
+from heykit.security._sweeping import swept
 from heykit.security.protocol import Record, SecurityDatabase, Statements
 
 _SESSIONS: Final = """
@@ -42,7 +43,6 @@ _SWEEP: Final = """
 DELETE FROM heykit_sessions WHERE ends_at <= $1
     AND id = (SELECT id FROM heykit_sessions WHERE ends_at <= $1 ORDER BY ends_at LIMIT 1)
 """
-_SWEPT_AT_ONCE: Final = 3  # more than one login adds
 _MOST_COUNTED: Final = 10_000
 
 
@@ -69,9 +69,7 @@ class SessionsInDatabase:
                 f"INSERT INTO heykit_sessions ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                 *values,
             )
-        for _ in range(_SWEPT_AT_ONCE):
-            if not await self._database.execute(_SWEEP, now):
-                break
+        await swept(self._database, _SWEEP, now)
         return _session(dict(zip(_COLUMNS.split(", "), values, strict=True))), [*map(_session, leaving)]
 
     async def find(self, id: str, /) -> Session | None:
@@ -109,13 +107,13 @@ class SessionsInDatabase:
         )
         return changed == 1
 
-    async def rename(self, session: Session, id: str, /, *, now: float) -> bool:
+    async def rename(self, session: Session, id: str, /, *, now: float) -> Session | None:
         async with self._database.transaction() as transaction:
             # In line with the user's logins, which may be about to let this very session go.
             await _epoch(transaction, session.user, "heykit_session_epochs.epoch", first=0)
-            changed = await transaction.execute(
+            renamed = await transaction.fetch(
                 "UPDATE heykit_sessions AS s SET id = $2, generation = $3, rotated_at = $4, seen_at = $5, ends_at = $6"
-                f" WHERE id = $1 AND {_CURRENT}",
+                f" WHERE id = $1 AND {_CURRENT} RETURNING {_COLUMNS}",
                 session.id,
                 id,
                 session.generation,
@@ -123,14 +121,19 @@ class SessionsInDatabase:
                 session.seen_at,
                 session.ends_at,
             )
-        return changed == 1
+        return _session(renamed[0]) if renamed else None
 
     async def remove(self, id: str, /) -> Session | None:
-        found = await self._database.fetch(
-            f"DELETE FROM heykit_sessions AS s WHERE id = $1 AND {_CURRENT} RETURNING {_COLUMNS}",
-            id,
-        )
-        return _session(found[0]) if found else None
+        async with self._database.transaction() as transaction:
+            found = await transaction.fetch("SELECT user_id FROM heykit_sessions WHERE id = $1", id)
+            if not found:
+                return None
+            # In line with what ends all others of the user and keeps this one.
+            await _epoch(transaction, str(found[0]["user_id"]), "heykit_session_epochs.epoch", first=0)
+            removed = await transaction.fetch(
+                f"DELETE FROM heykit_sessions AS s WHERE id = $1 AND {_CURRENT} RETURNING {_COLUMNS}", id
+            )
+        return _session(removed[0]) if removed else None
 
     async def remove_all(self, user: str, /, *, keep: str | None) -> Sequence[Session]:
         async with self._database.transaction() as transaction:

@@ -54,14 +54,15 @@ class SessionsInMemory:
         self._sessions[session.id] = session
         return True
 
-    async def rename(self, session: Session, id: str, /, *, now: float) -> bool:
-        if session.id not in self._sessions:
-            return False
+    async def rename(self, session: Session, id: str, /, *, now: float) -> Session | None:
+        found = self._sessions.get(session.id)
+        if found is None:
+            return None
         # In the place of the old one: it is as old as before.
         self._ids[session.user] = {id if each == session.id else each: None for each in self._ids[session.user]}
         del self._sessions[session.id]
-        self._sessions[id] = replace(session, id=id)
-        return True
+        self._sessions[id] = replace(session, id=id, epoch=found.epoch)
+        return self._sessions[id]
 
     async def remove(self, id: str, /) -> Session | None:
         found = self._sessions.get(id)

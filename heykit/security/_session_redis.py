@@ -129,7 +129,7 @@ RENAME: Final = (
     _FIND
     + """
 local found = find(ARGV[2])
-if not found then return 0 end
+if not found then return false end
 local session = prefix .. 's:' .. ARGV[3]
 redis.call('HSET', session, 'user', found[1], 'created_at', found[2], 'seen_at', ARGV[4], 'ends_at', ARGV[5],
   'expires_at', found[5], 'ip', found[6], 'user_agent', found[7], 'epoch', found[8],
@@ -137,7 +137,7 @@ redis.call('HSET', session, 'user', found[1], 'created_at', found[2], 'seen_at',
 keep(found[1], ARGV[3], found[2])
 drop(ARGV[2])
 ends(ARGV[3], ARGV[5], ARGV[6])
-return 1
+return find(ARGV[3])
 """
 )
 
@@ -210,8 +210,8 @@ class SessionsInRedis:
         )
         return done == 1
 
-    async def rename(self, session: Session, id: str, /, *, now: float) -> bool:
-        done = await self._run(
+    async def rename(self, session: Session, id: str, /, *, now: float) -> Session | None:
+        renamed = await self._run(
             RENAME,
             session.id,
             id,
@@ -220,7 +220,7 @@ class SessionsInRedis:
             _left(session, now),
             self._stays,
         )
-        return done == 1
+        return _maybe(renamed)
 
     async def remove(self, id: str, /) -> Session | None:
         return _maybe(await self._run(REMOVE, id))

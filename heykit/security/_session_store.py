@@ -24,8 +24,11 @@ class SessionStore(Protocol):
     async def advance(self, session: Session, /, *, now: float) -> bool:
         """Let the generation of this session follow the one before it: true for one caller alone."""
 
-    async def rename(self, session: Session, id: str, /, *, now: float) -> bool:
-        """Give a session another id, and its refresh tokens a new beginning: true for one caller alone."""
+    async def rename(self, session: Session, id: str, /, *, now: float) -> Session | None:
+        """Give a session another id, and its refresh tokens a new beginning, and give it as it is kept.
+
+        That is for one caller alone, and `None` for any other.
+        """
 
     async def remove(self, id: str, /) -> Session | None: ...
 

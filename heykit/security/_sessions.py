@@ -68,15 +68,21 @@ class SessionsOf:
         now = self._now()
         secret, id = self._new()
         session = started(id, user, now, self._rules, ip=ip, user_agent=user_agent)
-        kept, leaving = await finish(self._add(session, now))
+        kept: list[Session] = []
+        try:
+            await finish(self._add(session, now, kept))
+        except BaseException:
+            for orphan in kept:  # nobody has its secret
+                await finish(self._end(orphan.id))
+            raise
+        return Started(secret, kept[0])
+
+    async def _add(self, session: Session, now: float, kept: list[Session]) -> None:
+        added, leaving = await self._store.add(session, limit=self._rules.per_user, now=now)
+        kept.append(added)
         self._counts.started += 1
         self._counts.over_limit += len(leaving)
-        return Started(secret, kept)
-
-    async def _add(self, session: Session, now: float) -> tuple[Session, Sequence[Session]]:
-        kept, leaving = await self._store.add(session, limit=self._rules.per_user, now=now)
         await self._tell(leaving)
-        return kept, leaving
 
     async def get(self, secret: str, /) -> Session | None:
         id = id_of(secret)
@@ -105,10 +111,11 @@ class SessionsOf:
         now = self._now()
         secret, id = self._new()
         seen = replace(touched(found, now, self._rules), generation=0, rotated_at=now)
-        if not await self._store.rename(seen, id, now=now):
+        renamed = await self._store.rename(seen, id, now=now)
+        if renamed is None:
             return None
         await self._tell([found])
-        return Started(secret, replace(seen, id=id))
+        return Started(secret, renamed)
 
     async def advance(self, id: str, generation: int, /, *, grace: float) -> tuple[Outcome, Session | None]:
         while True:

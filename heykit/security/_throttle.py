@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +16,10 @@ from hashlib import sha256
 from heykit.errors import Throttled
 
 ROUNDING = 0.001  # seconds
+_WITH_PORT = re.compile(r"^(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]+)?$", re.ASCII)
+# RFC 3056 §2: whoever has an IPv4 address has a whole 2002:V4ADDR::/48 for it. RFC 6052 §2.1: behind this network is
+# all of IPv4.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NETWORK_BITS = 64  # RFC 6177: what one site has at least
 
 
@@ -84,16 +89,19 @@ def address_name(address: str) -> str | None:
     if not plain:
         return None
     try:
-        found = ipaddress.ip_address(plain.partition("%")[0])
+        found = ipaddress.ip_address(_WITH_PORT.sub(r"\1\2", plain).partition("%")[0])
     except ValueError:
         return _hashed(plain[:1000])
     if isinstance(found, ipaddress.IPv6Address):
-        # RFC 3056 §2: whoever has an IPv4 address has a whole 2002:V4ADDR::/48 for it.
-        within = found.ipv4_mapped or found.sixtofour
+        within = found.ipv4_mapped or found.sixtofour or (_last_of(found) if found in _NAT64 else None)
         if within is not None:
             return str(within)
         return str(ipaddress.ip_network((int(found), _NETWORK_BITS), strict=False).network_address) + "/64"
     return str(found)
+
+
+def _last_of(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
 def too_many(by: str, seconds: float) -> Throttled:

@@ -7,6 +7,7 @@ from typing import Final
 
 from heykit.errors import Throttled
 from heykit.health import Health
+from heykit.security._sweeping import swept
 from heykit.security._throttle import ROUNDING, Limit, account_name, address_name, too_many, wait
 from heykit.security.protocol import SecurityDatabase, Statements
 
@@ -34,7 +35,6 @@ _SWEEP: Final = """
 DELETE FROM heykit_throttle WHERE paid_at <= $1
     AND name = (SELECT name FROM heykit_throttle WHERE paid_at <= $1 ORDER BY paid_at LIMIT 1)
 """
-_SWEPT_AT_ONCE: Final = 3  # more than one attempt adds
 
 
 class ThrottleInDatabase:
@@ -59,9 +59,7 @@ class ThrottleInDatabase:
             await self._database.execute(_NO_LATER, names[locked.by], now + per, now + 2 * per)  # as `is_absurd`
             raise
         self._attempts += 1
-        for _ in range(_SWEPT_AT_ONCE):
-            if not await self._database.execute(_SWEEP, now):
-                break
+        await swept(self._database, _SWEEP, now)
 
     async def succeeded(self, account: str, address: str, /) -> None:
         for by, name in _names(account, address).items():

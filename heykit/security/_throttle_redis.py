@@ -18,7 +18,7 @@ ATTEMPT: Final = """
 local now = tonumber(ARGV[1])
 local paid = {}
 local function keep(at, until_)
-  redis.call('SET', KEYS[at], string.format('%.6f', until_), 'PX', math.ceil(1000 * (until_ - now)))
+  redis.call('SET', KEYS[at], string.format('%.6f', until_), 'PX', math.max(1, math.ceil(1000 * (until_ - now))))
 end
 for at = 1, #KEYS do
   local per, each = tonumber(ARGV[2 * at]), tonumber(ARGV[2 * at + 1])
@@ -76,7 +76,9 @@ class ThrottleInRedis:
         self._attempts += 1
 
     async def succeeded(self, account: str, address: str, /) -> None:
-        await self._own.succeeded(account, address)
+        if self._is_away:  # it was counted here
+            await self._own.succeeded(account, address)
+            return
         try:
             await self._run(SUCCEEDED, account, address, self._account.each, self._address.each)
         except Unavailable:
@@ -99,7 +101,7 @@ class ThrottleInRedis:
         of_address = address_name(address)
         names = [f"{self._prefix}account:{account_name(account)}"]
         names += [] if of_address is None else [f"{self._prefix}address:{of_address}"]
-        told = (f"{number:.6f}" for number in arguments)
+        told = (repr(float(number)) for number in arguments)
         return await self._commands.execute("EVAL", script, len(names), *names, *told)
 
     def _told(self, *, is_away: bool) -> None:

@@ -45,9 +45,12 @@ __all__ = [
 _LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"sha256": 32, "sha384": 48, "sha512": 64})  # bytes
 # What begins PEM and OpenSSH's files, the `kty` of a JSON Web Key, and the identifiers of key types in DER.
 _KEY_FILE: Final = re.compile(
-    rb"---- ?BEGIN|^\s*(?:ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)|[\"']kty[\"']\s*:"
+    rb"---- ?BEGIN|ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-|sk-(?:ssh|ecdsa)-|openssh-key-v1|[\"']kty[\"']\s*:"
     rb"|\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01[\x01\x0a]|\x06\x07\x2a\x86\x48\xce\x3d\x02\x01|\x06\x03\x2b\x65[\x70\x71]"
 )
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+# PKCS #1 names no type: a sequence that begins with a long number, or with the version and one.
+_PKCS_1: Final = re.compile(rb"\x30\x82..\x02(?:\x01\x00\x02)?\x82", re.DOTALL)
 
 
 def key_from_secret(
@@ -245,14 +248,19 @@ def _octets(secret: bytes | str) -> bytes:
 def _refuse_public_key(secret: bytes) -> None:
     # RFC 8725 §3.1. A public key known to all makes a secret known to all: CVE-2022-29217, CVE-2024-33663,
     # CVE-2024-37568 (PEM and OpenSSH), CVE-2026-48526 (a JSON Web Key as text); DER, UTF-16 and base64 are no better.
-    plain = secret.replace(b"\0", b"")
-    if _KEY_FILE.search(plain) or _KEY_FILE.search(_out_of_base64(plain)):
-        raise KeyRefused("This looks like a key file or a JSON Web Key, not a shared secret: load it as what it is.")
+    decoded = _out_of_base64(secret.replace(b"\0", b""))
+    for text in (secret, decoded):
+        if _KEY_FILE.search(text) or _KEY_FILE.search(text.replace(b"\0", b"")) or _PKCS_1.match(text):
+            raise KeyRefused(
+                "This looks like a key file or a JSON Web Key, not a shared secret: load it as what it is."
+            )
 
 
 def _out_of_base64(text: bytes) -> bytes:
+    """Decode base64 or base64url, with padding or without; nothing where it is neither."""
+    plain = b"".join(text.split()).translate(_TO_STANDARD).rstrip(b"=")
     with suppress(ValueError):
-        return b64decode(text)
+        return b64decode(plain + b"=" * (-len(plain) % 4))
     return b""
 
 

@@ -143,20 +143,22 @@ class _Logins(Generic[M]):
         pair = await self.tokens.issue(known.id, ip=ip, user_agent=user_agent)
         # A password that was changed meanwhile opens nothing: it is seen here, or who changed it ends this session.
         try:
-            is_still = await self._is_still(known)
+            is_still = await self._now_of(known, password) is not None
         except BaseException:
-            await finish(self.sessions.end(pair.session.id))
+            await finish(self.end(pair.session.id, known.id, ip=ip, user_agent=user_agent, reason="password changed"))
             raise
-        if not is_still:
-            await self.sessions.end(pair.session.id)
-        return pair if is_still else None
+        if is_still:
+            return pair
+        await self.end(pair.session.id, known.id, ip=ip, user_agent=user_agent, reason="password changed")
+        return None
 
     async def refresh(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> TokenPair:
-        pair = await self.tokens.refresh(refresh_token, ip=ip, user_agent=user_agent)
-        if await self.members.by_id(pair.session.user) is None:
-            await self.sessions.end_all(pair.session.user)
+        # Before the token is changed for another, so that where the members are away it can be shown again.
+        session = await self.tokens.session_of(refresh_token)
+        if session is not None and await self.members.by_id(session.user) is None:
+            await self.end_all(session.user, ip=ip, user_agent=user_agent)
             raise TokenError("The user of this refresh token is gone.", code="token.refresh")
-        return pair
+        return await self.tokens.refresh(refresh_token, ip=ip, user_agent=user_agent)
 
     async def revoke(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> bool:
         return await self.tokens.revoke(refresh_token, ip=ip, user_agent=user_agent)
@@ -170,32 +172,36 @@ class _Logins(Generic[M]):
         if known is None or known.id != id:
             return None
         hashed = await self.passwords.hash(new)
-        if not await finish(self._change(known, hashed, ip, user_agent)):
+        member = await self._now_of(known, current)
+        if member is None or not await finish(self._change(member, hashed, ip, user_agent)):
             return None
         return await self.tokens.issue(id, ip=ip, user_agent=user_agent)
 
-    async def _change(self, known: _Known, hashed: str, ip: str, user_agent: str) -> bool:
+    async def _change(self, member: M, hashed: str, ip: str, user_agent: str) -> bool:
+        """Change the hash that the current password was compared with, and no other."""
         # First, so that nothing is changed where their store is away; and again, for those that began meanwhile.
-        await self.sessions.end_all(known.id)
-        member = await self.members.by_id(known.id)
-        # The hash must be the one that the current password was compared with: another change may have come first.
-        if member is None or member.password_hash not in known.hashes:
-            return False
+        await self.sessions.end_all(member.id)
         if not await self.members.change_password_hash(member, hashed):
             return False
-        report(self.audit, PasswordChanged(at=self.now(), user=known.id, ip=ip, user_agent=user_agent))
-        await self.end_all(known.id, ip=ip, user_agent=user_agent, reason="password changed")
+        report(self.audit, PasswordChanged(at=self.now(), user=member.id, ip=ip, user_agent=user_agent))
+        await self._end_all(member.id, ip, user_agent, "password changed")
         return True
 
     async def end(
         self, session: str, user: str, /, *, ip: str = "", user_agent: str = "", reason: Reason = "ended"
     ) -> bool:
+        return await finish(self._end(session, user, ip, user_agent, reason))
+
+    async def _end(self, session: str, user: str, ip: str, user_agent: str, reason: Reason) -> bool:
         if not await self.sessions.end(session, user=user):
             return False
         self._tell(user, session, ip, user_agent, reason)
         return True
 
     async def end_all(self, user: str, /, *, ip: str = "", user_agent: str = "", reason: Reason = "all ended") -> int:
+        return await finish(self._end_all(user, ip, user_agent, reason))
+
+    async def _end_all(self, user: str, ip: str, user_agent: str, reason: Reason) -> int:
         ended = await self.sessions.end_all(user)
         self._tell(user, None, ip, user_agent, reason)
         return ended
@@ -227,9 +233,14 @@ class _Logins(Generic[M]):
             return None
         return _Known(member.id, (member.password_hash, *hashes))
 
-    async def _is_still(self, known: _Known) -> bool:
+    async def _now_of(self, known: _Known, password: str) -> M | None:
+        """Give a member as they are now, if the password they have shown is theirs still."""
         member = await self.members.by_id(known.id)
-        return member is not None and member.password_hash in known.hashes
+        if member is None or member.password_hash is None:
+            return None
+        # The same password may have been hashed anew meanwhile, by another login.
+        is_theirs = member.password_hash in known.hashes or await self.passwords.verify(password, member.password_hash)
+        return member if is_theirs else None
 
 
 @dataclass(frozen=True)

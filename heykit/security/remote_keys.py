@@ -113,9 +113,9 @@ class _RemoteKeys:
             if self._fetching is None:
                 # Of nobody who asks: whoever leaves takes nothing with them, and the cool-down holds.
                 self._fetching = asyncio.get_running_loop().create_task(self._refresh())
-                await asyncio.shield(self._fetching)
+                await asyncio.wait([self._fetching])
             elif not self._serves(token):
-                await asyncio.shield(self._fetching)
+                await asyncio.wait([self._fetching])
         if self._keys is None or self._is_too_old():
             raise Unavailable(
                 f"the key set at {self._url} cannot be fetched, and no keys are known that are young enough",

@@ -63,6 +63,10 @@ class Tokens(Protocol):
         """
         ...
 
+    async def session_of(self, refresh_token: str, /) -> Session | None:
+        """Find the session of a refresh token, whichever generation it is of, if it has not ended."""
+        ...
+
     async def revoke(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> bool:
         """End the session of a refresh token, whichever generation it is of; tell whether there was one."""
         ...
@@ -201,16 +205,22 @@ class _Tokens:
             report(self.audit, event)
         return outcome, session
 
-    async def revoke(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> bool:
+    async def session_of(self, refresh_token: str, /) -> Session | None:
         try:
             id, _ = self._read(refresh_token)
         except TokenError:
+            return None
+        return await self.sessions.by_id(id)
+
+    async def revoke(self, refresh_token: str, /, *, ip: str = "", user_agent: str = "") -> bool:
+        session = await self.session_of(refresh_token)
+        return session is not None and await finish(self._revoke(session, ip, user_agent))
+
+    async def _revoke(self, session: Session, ip: str, user_agent: str) -> bool:
+        if not await self.sessions.end(session.id):
             return False
-        session = await self.sessions.by_id(id)
-        if session is None or not await self.sessions.end(id):
-            return False
-        at, user = self.now(), session.user
-        report(self.audit, SessionEnded(at=at, user=user, session=id, ip=ip, user_agent=user_agent, reason="logout"))
+        told = {"at": self.now(), "user": session.user, "session": session.id, "ip": ip, "user_agent": user_agent}
+        report(self.audit, SessionEnded(reason="logout", **told))  # type: ignore[arg-type]
         return True
 
     def _pair(self, session: Session) -> TokenPair:

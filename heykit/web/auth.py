@@ -22,6 +22,7 @@ from fastapi import APIRouter, Body, HTTPException, Request, Response
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 
 from heykit import provided
 from heykit.errors import Throttled, TokenError
@@ -134,7 +135,11 @@ async def _form(request: Request) -> Form | None:
             given = {name: value for name, value in form.multi_items() if isinstance(value, str) and value}
             # RFC 6749, section 3.2: parameters must not be included more than once, and without a value are omitted.
             return given if len(form.multi_items()) == len({*form}) else None
-    except (HTTPException, StarletteHTTPException, ValueError):
+    except StarletteHTTPException as error:
+        if error.status_code != 400:
+            raise
+        return None
+    except (ClientDisconnect, ValueError):
         return None
 
 

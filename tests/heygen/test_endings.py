@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from heykit.errors import Unavailable
+from heykit.errors import HeykitError, Unavailable
 from heykit.heygen import Bell, Progress, progress_hub, ring_end, session_end
 from heykit.security.sessions import Session, Sessions, memory_sessions
 
@@ -55,7 +55,7 @@ class Away:
     async def by_id(self, id: str, /) -> Session | None:
         self.looks += 1
         if self.looks < 3:
-            raise Unavailable("away")
+            raise Unavailable("away") if self.looks == 1 else HeykitError("refused")
         return await self._sessions.by_id(id)
 
 

@@ -222,6 +222,17 @@ def test_a_key_that_says_it_is_for_pss_is_for_nothing_else(options: tuple[str, .
     assert accepted == taken
 
 
+@pytest.mark.parametrize(
+    "before", [b"", b"x\n", b"my key\n", b"Bag Attributes\n    friendlyName: x\nKey Attributes: <No>\n"]
+)
+@pytest.mark.parametrize("after", [b"", b"x\n", b"a: b\n"])
+def test_what_stands_round_a_key_is_not_read(before: bytes, after: bytes) -> None:
+    written = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    assert key_from_pem(before + written + after, algorithm="ES256").may_sign
+
+
 def test_a_key_that_can_do_nothing_is_none() -> None:
     jwk = {name: value for name, value in generate_key("ES256").public_jwk().items() if name != "use"}
     with refused_key():
@@ -247,6 +258,16 @@ def public_der() -> bytes:
 def public_pem() -> bytes:
     key = rsa.generate_private_key(65537, 2048).public_key()
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def pkcs_1() -> bytes:
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+
+
+def openssh() -> bytes:
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
 
 
 @pytest.mark.parametrize(

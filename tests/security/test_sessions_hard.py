@@ -180,6 +180,70 @@ async def test_who_is_gone_refreshes_nothing_and_has_no_session(office: Office) 
     assert await office.sessions.of_user("7") == []
 
 
+async def test_of_many_who_log_in_at_once_with_an_outdated_hash_all_do(office: Office) -> None:
+    pairs = await asyncio.gather(*(office.logins.log_in("old", "correct horse") for _ in range(5)))
+    assert all(pair is not None for pair in pairs)
+    assert len(await office.sessions.of_user("9")) == 5
+
+
+async def test_a_change_that_is_refused_ends_no_session_of_who_was_faster(office: Office) -> None:
+    office.passwords.gate = gate = Gate()
+    slow = asyncio.create_task(office.logins.change_password("7", "correct horse", "the thief's own"))
+    await gate.reached.wait()
+    changed = await office.logins.change_password("7", "correct horse", "another one")
+    gate.opened.set()
+    assert await slow is None
+    assert changed is not None
+    assert await office.logins.refresh(changed.refresh_token)  # type: ignore[truthy-bool]
+
+
+async def test_where_members_are_away_a_refresh_token_can_be_shown_again_much_later() -> None:
+    clock, members, events = Clock(), people(), list[SecurityEvent]()
+    async with memory_sessions(now=clock) as sessions:
+        tokens = issuer(sessions, events, clock)
+        logins = login_service(members, EasyPasswords(), sessions, tokens, now=clock)
+        pair = await logins.log_in("ada", "correct horse")
+        assert pair is not None
+        by_id = members.by_id
+
+        async def away(id: str, /) -> Person | None:
+            raise Unavailable("the database is away")
+
+        members.by_id = away  # type: ignore[method-assign]
+        with pytest.raises(Unavailable):
+            await logins.refresh(pair.refresh_token)
+        members.by_id = by_id  # type: ignore[method-assign]
+        clock.turn(3600)
+        await logins.refresh(pair.refresh_token)
+    assert not any(isinstance(event, RefreshTokenReused) for event in events)
+
+
+@pytest.mark.parametrize("how", ["end", "end_all", "revoke"])
+async def test_who_leaves_while_a_session_ends_does_not_keep_it_from_the_audit(how: str) -> None:
+    events: list[SecurityEvent] = []
+
+    async def slow(session: Session) -> None:
+        await asyncio.sleep(0.02)
+
+    async with memory_sessions(on_revoked=slow) as sessions:
+        tokens = token_issuer(KEY, sessions, KEY, issuer="us", audience="api", audit=events.append)
+        logins = login_service(people(), EasyPasswords(), sessions, tokens, audit=events.append)
+        pair = await logins.log_in("ada", "correct horse")
+        assert pair is not None
+        calls = {
+            "end": lambda: logins.end(pair.session.id, "7"),
+            "end_all": lambda: logins.end_all("7"),
+            "revoke": lambda: logins.revoke(pair.refresh_token),
+        }
+        task = asyncio.create_task(calls[how]())  # type: ignore[no-untyped-call]
+        await asyncio.sleep(0.005)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert await sessions.of_user("7") == []
+    assert isinstance(events[-1], SessionEnded)
+
+
 # Tokens
 
 
@@ -501,3 +565,80 @@ async def test_secrets_among_public_keys_are_not_taken() -> None:
     async with remote_key_set(URL, service, algorithms=["ES256", "HS256"]) as remote:
         with pytest.raises(Unavailable):
             await remote.keys_for(signed(OLD))
+
+
+async def test_who_waits_for_keys_that_are_closed_is_told_that_they_are_away() -> None:
+    service = Service(pause=60)
+    service.publish(OLD)
+    async with remote_key_set(URL, service, algorithms=["ES256"]) as remote:
+        waiting = asyncio.create_task(remote.keys_for(signed(OLD)))
+        await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable):
+        await waiting
+
+
+async def test_a_start_that_is_left_leaves_no_session(world: SessionWorld) -> None:
+    async with world.open() as sessions:
+        for steps in range(12):
+            task = asyncio.create_task(sessions.start("ada"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                started = await task
+            except asyncio.CancelledError:
+                started = None
+            assert len(await sessions.of_user("ada")) == (0 if started is None else 1)
+            await sessions.end_all("ada")
+
+
+async def test_a_new_secret_and_the_end_of_all_others_agree_on_the_epoch(world: SessionWorld) -> None:
+    async with world.open() as sessions:
+        for _ in range(20):
+            login = await sessions.start("ada")
+            renewed, _ = await asyncio.gather(
+                sessions.renew(login.secret), sessions.end_all("ada", keep=login.session.id)
+            )
+            epoch = await sessions.epoch("ada")
+            listed = await sessions.of_user("ada")
+            assert all(session.epoch == epoch for session in listed)
+            if renewed is not None and listed:
+                assert listed == [renewed.session] or renewed.session.epoch < epoch
+            await sessions.end_all("ada")
+
+
+async def test_a_session_that_is_ended_while_all_others_are_has_ended(world: SessionWorld) -> None:
+    async with world.open() as sessions:
+        for _ in range(40):
+            login = await sessions.start("ada")
+            _, ended = await asyncio.gather(
+                sessions.end_all("ada", keep=login.session.id), sessions.end(login.session.id)
+            )
+            assert ended
+            assert await sessions.get(login.secret) is None
+
+
+class Sweepless:
+    """A database whose sweeping fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._database, name)
+
+    async def execute(self, sql: str, *args: object) -> int:
+        if "ends_at <= $1" in sql or "paid_at <= $1" in sql:
+            raise Unavailable("away for a moment")
+        return await self._database.execute(sql, *args)
+
+
+async def test_a_sweep_that_fails_fails_no_login(postgres: Database | None, caplog: pytest.LogCaptureFixture) -> None:
+    if postgres is None:
+        return
+    sweepless: Database = Sweepless(postgres)  # type: ignore[assignment]
+    async with database_sessions(sweepless) as sessions, database_throttle(sweepless) as throttle:
+        login = await sessions.start("ada")
+        await throttle.attempt("ada", "192.0.2.7")
+        assert await sessions.get(login.secret)
+    assert caplog.text.count("stay for now") == 2

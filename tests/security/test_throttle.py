@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import anyio
@@ -157,6 +157,10 @@ async def test_an_account_is_the_same_however_it_is_written(throttle: Throttle, 
         ("2002:c000:207:1::1", "2002:c000:207:2::1", True),
         ("2002:c000:207::1", "192.0.2.7", True),
         (" 192.0.2.7 ", "192.0.2.7", True),
+        ("192.0.2.7:1111", "192.0.2.7:2222", True),
+        ("[2001:db8::1]:1111", "2001:db8::2", True),
+        ("64:ff9b::192.0.2.7", "192.0.2.7", True),
+        ("64:ff9b::192.0.2.7", "64:ff9b::192.0.2.8", False),
         ("", "", False),
         ("/run/app.sock", "testclient", False),
     ],
@@ -198,6 +202,12 @@ async def test_what_one_of_both_refuses_is_counted_for_neither(throttle: Throttl
     for _ in range(10):
         assert (await refused(throttle, "ada", "192.0.2.7") or ("", 0))[0] == "address"
     assert [await refused(throttle, "ada", f"192.0.3.{at}") for at in range(3)] == [None] * 3
+
+
+async def test_a_limit_may_be_as_good_as_none(open_throttle: Open, clock: Clock) -> None:
+    none = Limit(10**9, per=60)
+    async with open_throttle(account=none, address=none, now=clock) as throttle:
+        assert [await refused(throttle, "ada", "192.0.2.7") for _ in range(50)] == [None] * 50
 
 
 async def test_health_tells_how_many(throttle: Throttle) -> None:
@@ -286,6 +296,32 @@ async def test_while_redis_is_away_each_process_counts_for_itself(
                 await refused(throttle, "bob", "192.0.2.9")
                 await anyio.sleep(0.05)
     assert caplog.text.count("Redis is away") == caplog.text.count("Redis is back") == 1
+
+
+async def test_what_was_counted_elsewhere_gives_nothing_back_here(redis_url: str, valkey_server: ValkeyServer) -> None:
+    async with (
+        redis_client(redis_url, command_timeout=1, connection_timeout=0.3) as redis,
+        redis_throttle(redis, account=ACCOUNT, address=ACCOUNT) as throttle,
+    ):
+        valkey_server.kill()
+        try:
+            assert [await refused(throttle, f"a{at}", "192.0.2.7") for at in range(3)] == [None] * 3
+        finally:
+            valkey_server.start()
+        with anyio.fail_after(20):
+            while (await throttle.health()).status == "warn":
+                with suppress(Throttled):
+                    await throttle.attempt("other", "192.0.2.9")
+                await anyio.sleep(0.05)
+        for _ in range(3):
+            await throttle.attempt("eve", "192.0.2.7")
+            await throttle.succeeded("eve", "192.0.2.7")
+        valkey_server.kill()
+        try:
+            found = [await refused(throttle, f"b{at}", "192.0.2.7") for at in range(3)]
+        finally:
+            valkey_server.start()
+        assert None not in found
 
 
 class Refusing:

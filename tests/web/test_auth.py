@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response as Answer
+from starlette.types import Message
 
 from heykit import lifespan, provided, scope
 from heykit.errors import Unavailable
@@ -23,6 +24,7 @@ from heykit.security.sessions import Sessions, memory_sessions
 from heykit.security.throttle import Limit, Throttle, memory_throttle
 from heykit.security.tokens import Tokens, token_issuer
 from heykit.web import Claims, auth_router, bearer, health_router, in_session, jwks_router, problems
+from tests.asgi import http_scope
 from tests.heygen.world import Clock
 from tests.security.members import EasyPasswords, people
 
@@ -353,6 +355,23 @@ def test_what_is_no_form_is_refused_as_oauth_clients_know_it(client: TestClient)
 def test_a_form_in_parts_is_one(client: TestClient) -> None:
     parts = {"grant_type": (None, "password"), "username": (None, "ada"), "password": (None, PASSWORD)}
     assert client.post("/auth/token", files=parts).status_code == 200
+
+
+async def test_a_form_that_breaks_off_is_refused_without_an_error(service: Service) -> None:
+    form = [(b"content-type", b"application/x-www-form-urlencoded"), (b"content-length", b"1000")]
+    async with service.app.router.lifespan_context(service.app) as state:
+        for path in ("/auth/token", "/auth/revoke"):
+            sent: list[Message] = []
+            coming = iter([{"type": "http.request", "body": b"use", "more_body": True}])
+
+            async def receive(messages: Iterator[Message] = coming) -> Message:
+                return next(messages, {"type": "http.disconnect"})
+
+            async def send(message: Message, to: list[Message] = sent) -> None:
+                to.append(message)
+
+            await service.app(http_scope(path, method="POST", headers=form, state=state or {}), receive, send)
+            assert sent[0]["status"] == 400
 
 
 def test_an_access_token_is_not_revoked_and_says_so(client: TestClient) -> None:

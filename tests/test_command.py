@@ -419,3 +419,69 @@ def test_a_terminal_that_knows_no_unicode_gets_numbers(tmp_path: Path) -> None:
     drawn = command("graph", "unicode_app:größe", PYTHONIOENCODING="ascii", PYTHONPATH=paths, PYTHONUTF8="1")
     assert (drawn.returncode, drawn.stderr) == (0, "")
     assert r'("gr\xf6\xdfe")' in drawn.stdout
+
+
+CONFIGURED = """
+from dataclasses import dataclass, field
+from typing import Annotated
+from fastapi import FastAPI
+from heykit import lifespan_with, provided, scope
+from heykit.config import Between, Loaded, Secret, environment, explain, mapping
+
+@dataclass(frozen=True)
+class Settings:
+    url: str = "x"
+    password: Secret[str] = Secret("s3cret")
+    count: Annotated[int, Between(0, 9)] = 1
+
+@scope.application
+async def configuration() -> Loaded[Settings]:
+    return explain(Settings, [mapping({"url": "postgresql://u:s3cret@h/x"}), environment("HEYKIT_TEST_")])
+
+@scope.application
+async def settings(loaded: Loaded[Settings] = provided(configuration)) -> Settings:
+    return loaded.settings
+
+app = FastAPI(lifespan=lifespan_with(settings))
+"""
+
+
+@pytest.mark.parametrize("attribute", ["configuration", "app", "settings"])
+def test_config_shows_every_setting_with_its_origin_and_no_secret(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, attribute: str
+) -> None:
+    monkeypatch.setenv("HEYKIT_TEST_COUNT", "7")
+    status = main(["config", f"{write(CONFIGURED)}:{attribute}"])
+    lines = capsys.readouterr().out.splitlines()
+    assert status == 0
+    assert [line.split("  ")[0] for line in lines] == ["setting", "url", "password", "count"]
+    assert lines[3].split() == ["count", "7", "HEYKIT_TEST_COUNT", "int,", "from", "0", "to", "9"]
+    assert "postgresql://***@h/x" in lines[1]
+    assert "s3cret" not in "\n".join(lines)
+
+
+def test_config_tells_every_fault(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEYKIT_TEST_COUNT", "x")
+    monkeypatch.setenv("HEYKIT_TEST_PASSWROD", "s3cret")
+    assert main(["config", f"{write(CONFIGURED)}:app"]) == 1
+    told = capsys.readouterr().out
+    assert "2 faults in the configuration" in told
+    assert "did you mean HEYKIT_TEST_PASSWORD?" in told
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("form", ["toml", "env", "json"])
+def test_config_writes_a_template_though_the_settings_are_wrong(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setenv("HEYKIT_TEST_COUNT", "x")
+    assert main(["config", f"{write(CONFIGURED)}:app", "--example", form, "--prefix", "HEYKIT_TEST_"]) == 0
+    told = capsys.readouterr().out
+    assert {"toml": "# count = 1", "env": "# HEYKIT_TEST_COUNT=1", "json": '"count": 1'}[form] in told
+
+
+def test_an_application_without_a_configuration_says_so(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", f"{write(APP)}:app"]) == 2
+    assert "no provider gives a Loaded[Settings]" in capsys.readouterr().err

@@ -17,15 +17,18 @@ fault at once, each with its key, what was expected and where it stands (the var
 nearest spelling of a misspelt name. `explain` gives the same settings with the origin of each. No secret and no user
 info of a URL stands in any message.
 
-Settings are str, int, float, bool, Path, timedelta, enumerations, `Literal`, unions and optionals, `list[T]`, `tuple`,
-`dict[str, T]`, `Secret[T]` and frozen dataclasses. Rules are `Annotated` metadata: `Pattern`, `MinLength`, `MaxLength`,
-`Between`, `OneOf`, or any function that takes the value and returns what it expected, or None. Where a section needs
-rules over several fields, its `__post_init__` may raise `ValueError`. Defaults are not judged by rules. A source of
-one's own is an object with `read`, which returns a `Layer`.
+Settings are str, int, float, bool, Path, timedelta, `ByteSize`, `Url`, enumerations, `Literal`, unions and optionals,
+`list[T]`, `tuple`, `dict[str, T]`, `Secret[T]` and frozen dataclasses. Rules are `Annotated` metadata: `Pattern`,
+`MinLength`, `MaxLength`, `Between`, `OneOf`, or any function that takes the value and returns what it expected, or
+None. Where a section needs rules over several fields, its `__post_init__` may raise `ValueError`. Defaults are not
+judged by rules. A source of one's own is an object with `read`, which returns a `Layer`.
 """
 
 from __future__ import annotations
 
+from heykit.config.dotenv import dotenv as dotenv
+from heykit.config.dynamic import Config as Config
+from heykit.config.dynamic import read as read
 from heykit.config.environment import environment as environment
 from heykit.config.json_file import json_file as json_file
 from heykit.config.loading import Entry as Entry
@@ -44,12 +47,19 @@ from heykit.config.rules import MinLength as MinLength
 from heykit.config.rules import OneOf as OneOf
 from heykit.config.rules import Pattern as Pattern
 from heykit.config.secret import Secret as Secret
+from heykit.config.secrets_directory import secrets_directory as secrets_directory
+from heykit.config.sizes import ByteSize as ByteSize
 from heykit.config.toml_file import toml_file as toml_file
+from heykit.config.urls import Url as Url
+from heykit.config.watching import watch as watch
+from heykit.config.yaml_file import yaml_file as yaml_file
 from heykit.errors import ConfigError as ConfigError
 from heykit.errors import ConfigFault as ConfigFault
 
 __all__ = [
     "Between",
+    "ByteSize",
+    "Config",
     "ConfigError",
     "ConfigFault",
     "Entry",
@@ -64,10 +74,16 @@ __all__ = [
     "Source",
     "Text",
     "Trail",
+    "Url",
+    "dotenv",
     "environment",
     "explain",
     "json_file",
     "load",
     "mapping",
+    "read",
+    "secrets_directory",
     "toml_file",
+    "watch",
+    "yaml_file",
 ]

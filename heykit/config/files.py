@@ -37,43 +37,26 @@ class File:
         self._parse, self._locate = parse, locate
 
     def read(self, keys: tuple[Key, ...], /) -> Layer:
-        text = self._text()
+        text = text_of(self._path, self._format, required=self._required)
         if isinstance(text, ConfigFault):
             return self._empty(text)
         if text is None:
             return self._empty()
         values = self._parse(text)
         if isinstance(values, Broken):
-            return self._empty(self._fault(f"valid {self._format}", values.reason, values.line))
+            return self._empty(broken(self._path, self._format, values))
         if not isinstance(values, dict):
-            return self._empty(self._fault("a table of settings", f"a {type(values).__name__}", 1))
+            return self._empty(ConfigFault("", "a table of settings", self._place(1), f"a {type(values).__name__}"))
         return Layer(values, self._origins(text))
 
-    def _text(self) -> str | ConfigFault | None:
-        try:
-            data = Path(self._path).read_bytes()
-        except FileNotFoundError:
-            missing = self._fault("a file, or required=False where it is declared", "no such file")
-            return missing if self._required else None
-        except OSError as error:
-            return self._fault("a file that can be read", error.strerror or type(error).__name__)
-        except ValueError:
-            return self._fault("a path", "a null character in it")
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-        return self._fault(f"valid {self._format} in UTF-8", "bytes of another encoding", line)
-
-    def _fault(self, expected: str, found: str, line: int | None = None) -> ConfigFault:
-        return ConfigFault("", expected, self._place(line), found)
-
     def _place(self, line: int | None) -> str:
-        name = printable(str(self._path))
-        return name if line is None else f"{name}:{line}"
+        return place(self._path, line)
 
     def _empty(self, *faults: ConfigFault) -> Layer:
         return Layer({}, lambda _: self._place(None), faults)
+
+    def read_all(self) -> Layer:
+        return self.read(())
 
     def _origins(self, text: str) -> Callable[[Trail], str]:
         # Lines are looked for only when somebody asks: a load without faults never does.
@@ -91,3 +74,32 @@ class File:
             return self._place(known.get(trail))
 
         return origin
+
+
+def text_of(path: str | Path, format: str, *, required: bool) -> str | ConfigFault | None:
+    """Read the text of a file, or say what is wrong with it; `None` for one that may be missing and is."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        missing = ConfigFault("", "a file, or required=False where it is declared", place(path), "no such file")
+        return missing if required else None
+    except OSError as error:
+        return ConfigFault("", "a file that can be read", place(path), error.strerror or type(error).__name__)
+    except ValueError:
+        return ConfigFault("", "a path", place(path), "a null character in it")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+    return ConfigFault("", f"valid {format} in UTF-8", place(path, line), "bytes of another encoding")
+
+
+def broken(path: str | Path, format: str, what: Broken) -> ConfigFault:
+    """Say that a text cannot be parsed, and where."""
+    return ConfigFault("", f"valid {format}", place(path, what.line), what.reason)
+
+
+def place(path: str | Path, line: int | None = None) -> str:
+    """Write where something stands in a file."""
+    name = printable(str(path))
+    return name if line is None else f"{name}:{line}"

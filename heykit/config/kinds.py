@@ -52,7 +52,7 @@ class Kind(NamedTuple):
     secret: bool = False
 
 
-_NO = object()
+NO = object()
 
 
 def wrong(expected: str, raw: object) -> Wrong:
@@ -61,11 +61,11 @@ def wrong(expected: str, raw: object) -> Wrong:
 
 
 def scalar(expected: str, from_text: Callable[[str], object], from_value: Read, *, discreet: str = "") -> Kind:
-    """Make a kind from two conversions that give `_NO` for what they refuse."""
+    """Make a kind from two conversions that give `NO` for what they refuse."""
 
     def read(raw: object) -> object:
         value = from_text(raw.value) if type(raw) is Text else from_value(raw)
-        return wrong(expected, raw) if value is _NO else value
+        return wrong(expected, raw) if value is NO else value
 
     return Kind(read, expected, discreet or expected)
 
@@ -78,14 +78,14 @@ def _int_text(text: str) -> object:
     try:
         return int(text)
     except ValueError:
-        return _NO
+        return NO
 
 
 def _float_text(text: str) -> object:
     try:
         return float(text)
     except ValueError:
-        return _NO
+        return NO
 
 
 def _float_value(raw: object) -> object:
@@ -93,8 +93,8 @@ def _float_value(raw: object) -> object:
         try:
             return float(raw)
         except OverflowError:
-            return _NO
-    return raw if type(raw) is float else _NO
+            return NO
+    return raw if type(raw) is float else NO
 
 
 def _bool_text(text: str) -> object:
@@ -104,12 +104,12 @@ def _bool_text(text: str) -> object:
         case "false" | "0" | "no" | "off":
             return False
         case _:
-            return _NO
+            return NO
 
 
 def _path_value(raw: object) -> object:
     # An empty text would be the working directory, which nobody asks for by leaving a variable empty.
-    return Path(raw) if isinstance(raw, str | Path) and raw != "" else _NO
+    return Path(raw) if isinstance(raw, str | Path) and raw != "" else NO
 
 
 _DURATION = r"(?P<amount>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|us|[wdhms])\s*"
@@ -135,10 +135,10 @@ def _duration_text(text: str) -> object:
         size, sign = text.removeprefix("-"), -1 if text.startswith("-") else 1
         parts = list(re.finditer(_DURATION, size))
         if not parts or "".join(part[0] for part in parts) != size:
-            return _NO
+            return NO
         return sign * sum((_amount(part["amount"]) * _UNITS[part["unit"]] for part in parts), timedelta())
     except (OverflowError, ValueError):
-        return _NO
+        return NO
 
 
 def _amount(text: str) -> float:
@@ -152,23 +152,23 @@ def _duration_value(raw: object) -> object:
         case str():
             return _duration_text(raw)
         case bool():
-            return _NO
+            return NO
         case int() | float():
             try:
                 return timedelta(seconds=raw)
             except (OverflowError, ValueError):
-                return _NO
+                return NO
         case _:
-            return _NO
+            return NO
 
 
 STR = Kind(_read_str, "str", "str")
-INT = scalar("int", _int_text, lambda raw: raw if type(raw) is int else _NO)
+INT = scalar("int", _int_text, lambda raw: raw if type(raw) is int else NO)
 FLOAT = scalar("float", _float_text, _float_value)
-BOOL = scalar("bool, true or false", _bool_text, lambda raw: raw if type(raw) is bool else _NO)
+BOOL = scalar("bool, true or false", _bool_text, lambda raw: raw if type(raw) is bool else NO)
 PATH = scalar("Path", _path_value, _path_value)
 DURATION = scalar("duration, like 30s or 1h30m or a number of seconds", _duration_text, _duration_value)
-NONE = scalar("none", lambda text: _NO if text else None, lambda raw: None if raw is None else _NO)
+NONE = scalar("none", lambda text: NO if text else None, lambda raw: None if raw is None else NO)
 
 
 def choice(options: Sequence[object]) -> Kind:
@@ -180,9 +180,9 @@ def choice(options: Sequence[object]) -> Kind:
     def from_value(raw: object) -> object:
         if isinstance(raw, str) and raw in names_of_enums:
             return names[raw]
-        return typed.get((type(raw), raw), _NO) if isinstance(raw, str | int | bytes | Enum | None) else _NO
+        return typed.get((type(raw), raw), NO) if isinstance(raw, str | int | bytes | Enum | None) else NO
 
-    return scalar(f"one of {', '.join(names)}", lambda text: names.get(text, _NO), from_value, discreet="str")
+    return scalar(f"one of {', '.join(names)}", lambda text: names.get(text, NO), from_value, discreet="str")
 
 
 def _spelling(option: object) -> str:
@@ -203,13 +203,13 @@ def member(enum: type[Enum]) -> Kind:
     written = {_spelling(one.value): one for one in reversed(enum)}
 
     def from_text(text: str) -> object:
-        return written.get(text, names.get(text, _NO))
+        return written.get(text, names.get(text, NO))
 
     def from_value(raw: object) -> object:
         if isinstance(raw, enum):
             return raw
         same = [one for one in enum if type(one.value) is type(raw) and one.value == raw]
-        return same[0] if same else names.get(raw, _NO) if isinstance(raw, str) else _NO
+        return same[0] if same else names.get(raw, NO) if isinstance(raw, str) else NO
 
     return scalar(
         f"one of {', '.join(_spelling(one.value) for one in enum)}", from_text, from_value, discreet=enum.__name__
@@ -227,8 +227,8 @@ def either(members: Sequence[Kind], *, optional: bool) -> Kind:
         if optional and (raw is None or (type(raw) is Text and raw.value == "")):
             return None
         fitting = (value for one in members if type(value := one.read(raw)) is not Wrong)
-        value = next(fitting, _NO)
-        if value is not _NO:
+        value = next(fitting, NO)
+        if value is not NO:
             return value
         return members[0].read(raw) if len(members) == 1 else wrong(expected, raw)
 

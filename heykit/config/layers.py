@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from heykit.config.indexed import Indexed
 from heykit.config.protocol import Layer, Trail
 
 
@@ -11,19 +12,28 @@ def merged(layers: Sequence[Layer]) -> Mapping[str, object]:
     """Lay the layers over one another: mappings are merged, anything else replaces what stood there."""
     result: Mapping[str, object] = {}
     for layer in layers:
-        result = _over(result, layer.values) if result else layer.values
+        result = _over(result, layer.values)
     return result
 
 
 def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> Mapping[str, object]:
+    if not upper:
+        return lower
     result = dict(lower)
     for name, value in upper.items():
         below = result.get(name)
-        if isinstance(value, Mapping) and isinstance(below, Mapping):
-            result[name] = _over(below, value)
+        if isinstance(value, Indexed):
+            result[name] = value.over(below)
+        elif isinstance(value, Mapping) and (isinstance(below, Mapping) or _holds_items(value)):
+            result[name] = _over(below if isinstance(below, Mapping) else {}, value)
         else:
             result[name] = value
     return result
+
+
+def _holds_items(value: Mapping[str, object]) -> bool:
+    """Tell whether items by place stand in nested mappings, which are made lists by laying them over nothing."""
+    return any(isinstance(inner, Indexed) or (type(inner) is dict and _holds_items(inner)) for inner in value.values())
 
 
 def owner(layers: Sequence[Layer], trail: Trail) -> Layer | None:
@@ -38,5 +48,5 @@ def holds(value: object, trail: Trail) -> bool:
             return True  # a list or a text is of one layer, with all that stands in it
         if step not in value:
             return False
-        value = value[step]
+        value = value[step]  # by place in items, else by name
     return True

@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from heykit.config.kinds import Complaint, Wrong
 from heykit.config.layers import holds, merged, owner
-from heykit.config.mask import dotted, shown
+from heykit.config.mask import HIDDEN, dotted, shown
 from heykit.config.plan import Section, plan
 from heykit.config.protocol import Key, Layer, Source, Trail
 from heykit.errors import ConfigError, ConfigFault
@@ -109,5 +109,7 @@ def _entries(
         if one.section is not None and value is not None:
             yield from _entries(one.section, value, layers, values, key)
         else:
-            origin = _origin(key, layers) if holds(values, key) else "default"
-            yield Entry(dotted(key), shown(value), origin, one.kind.expected)
+            layer = owner(layers, key) if holds(values, key) else None
+            origin = "default" if layer is None else layer.origin(key)
+            hides = any(each.hidden and holds(each.values, key) for each in layers)
+            yield Entry(dotted(key), HIDDEN if hides else shown(value), origin, one.kind.expected)

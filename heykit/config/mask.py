@@ -72,6 +72,8 @@ def _written(value: object) -> str:
 def found(raw: object) -> str:
     """Show what stood in place of what was expected: text and numbers masked and cut short, else only the type."""
     match raw:
+        case Text(hidden=True):
+            return HIDDEN
         case Text(value=text) | str(text):
             return _short(repr(masked(text)))
         case None | bool() | int() | float():

@@ -20,6 +20,8 @@ from heykit.config.nearest import nearest
 from heykit.config.protocol import Key, Text
 from heykit.config.rules import Between, MaxLength, MinLength, OneOf, Pattern
 from heykit.config.secret import Secret
+from heykit.config.sizes import SIZE, ByteSize
+from heykit.config.urls import URL, Url
 
 Rule: TypeAlias = Callable[[object], object]
 Within: TypeAlias = tuple[type[object], ...]
@@ -32,6 +34,8 @@ _SCALARS: Mapping[object, Kind] = types.MappingProxyType(
         bool: kinds.BOOL,
         Path: kinds.PATH,
         timedelta: kinds.DURATION,
+        ByteSize: SIZE,
+        Url: URL,
         type(None): kinds.NONE,
     }
 )

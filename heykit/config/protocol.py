@@ -20,6 +20,8 @@ class Text:
     """A value that came as text, still to be read as its setting's type."""
 
     value: str = field(repr=False)
+    hidden: bool = False
+    """Whether it is shown to nobody, whatever the type of its setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,13 @@ class Layer:
 
     `values` is nested by name and holds `Text` or values of JSON's types. `origin` says where a value stands, or where
     it would have to be set: the name of a variable, a file and its line. `faults` is what is wrong with the source
-    itself. A layer shows no values in its `repr`.
+    itself. A layer shows no values in its `repr`; what is `hidden` shows none to anybody.
     """
 
     values: Mapping[str, object] = field(repr=False)
     origin: Callable[[Trail], str] = field(repr=False)
     faults: Sequence[ConfigFault] = ()
+    hidden: bool = False
 
 
 class Source(Protocol):
@@ -41,4 +44,12 @@ class Source(Protocol):
 
     def read(self, keys: tuple[Key, ...], /) -> Layer:
         """Read what the source holds now; `keys` are all the settings there are. Raise nothing: faults are values."""
+        ...
+
+
+class OpenSource(Source, Protocol):
+    """A source that can be read without knowing what settings there are."""
+
+    def read_all(self) -> Layer:
+        """Read all that the source holds now."""
         ...

@@ -1,0 +1,109 @@
+"""Settings from a `.env` file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from heykit.config.files import Broken, broken, text_of
+from heykit.config.mask import printable
+from heykit.config.protocol import Key, Layer, OpenSource
+from heykit.config.variables import Naming, Place, Variables
+from heykit.errors import ConfigFault
+
+_FORMAT = "lines of NAME=value"
+_NAME = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.\-]*)[ \t]*=[ \t]*")
+_REST = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$": "$"}
+
+
+def dotenv(path: str | Path, prefix: str = "", *, required: bool = True) -> OpenSource:
+    r"""Take settings from a `.env` file, named as variables are: `HEYGEN_DATABASE__URL=...` with the prefix `HEYGEN_`.
+
+    A line is a name and a value, with or without `export`; `#` begins a comment, after a value when a space is before
+    it. In single quotes everything stands for itself; in double quotes `\n`, `\t`, `\"` and the like are characters.
+    Both may go on over several lines. Nothing is put in for `$NAME`. A name that stands twice is a fault, and names are
+    judged as variables are. Nothing is put into the environment. A file that is missing is a fault if `required`.
+    """
+    return _Dotenv(Path(path), Variables(Naming(prefix, "__", "warn", owns_all=True)), required=required)
+
+
+class _Dotenv:
+    def __init__(self, path: Path, reader: Variables, *, required: bool) -> None:
+        self._path, self._reader, self._required = path, reader, required
+
+    def read(self, keys: tuple[Key, ...], /) -> Layer:
+        found = self._found()
+        return found if isinstance(found, Layer) else self._reader.layer(keys, found[0], found[1])
+
+    def read_all(self) -> Layer:
+        found = self._found()
+        return found if isinstance(found, Layer) else self._reader.everything(*found)
+
+    def _found(self) -> tuple[Mapping[str, str], Place] | Layer:
+        text = text_of(self._path, _FORMAT, required=self._required)
+        if text is None:
+            return self._empty()
+        if isinstance(text, ConfigFault):
+            return self._empty(text)
+        parsed = parse(text)
+        if isinstance(parsed, Broken):
+            return self._empty(broken(self._path, _FORMAT, parsed))
+        return {name: value for name, (value, _) in parsed.items()}, self._place(parsed)
+
+    def _place(self, parsed: Mapping[str, tuple[str, int]]) -> Place:
+        file = printable(str(self._path))
+
+        def place(name: str) -> str:
+            return f"{file}:{parsed[name][1]} {name}" if name in parsed else f"{file} {name}"
+
+        return place
+
+    def _empty(self, *faults: ConfigFault) -> Layer:
+        return Layer({}, lambda _: printable(str(self._path)), faults)
+
+
+def parse(text: str) -> Mapping[str, tuple[str, int]] | Broken:
+    """Read names with their values and lines, or say where it is broken."""
+    text = text.replace("\r\n", "\n")
+    found: dict[str, tuple[str, int]] = {}
+    at = 0
+    while at < len(text):
+        line = text.count("\n", 0, at) + 1
+        blank = _REST.match(text, at)
+        if blank is not None:
+            at = max(blank.end(), at + 1)
+            continue
+        named = _NAME.match(text, at)
+        if named is None:
+            return Broken(line, "no name before a =")
+        value, end = _value(text, named.end())
+        rest = None if value is None else _REST.match(text, end)
+        if value is None or rest is None:
+            return Broken(line, "a quote that is not closed, or something behind it")
+        if named[1] in found:
+            return Broken(line, "a name that stands twice")
+        found[named[1]] = (value, line)
+        at = rest.end()
+    return found
+
+
+def _value(text: str, at: int) -> tuple[str | None, int]:
+    """Read a value and where it ends; `None` for a quote without its end."""
+    quote = text[at : at + 1]
+    if quote == "'":
+        end = text.find("'", at + 1)
+        return (None, at) if end < 0 else (text[at + 1 : end], end + 1)
+    if quote == '"':
+        quoted = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL).match(text, at)
+        return (None, at) if quoted is None else (_unescaped(quoted[1]), quoted.end())
+    end = text.find("\n", at)
+    plain = text[at : len(text) if end < 0 else end]
+    comment = re.search(r"(?:^|[ \t])#", plain)
+    bare = plain[: comment.start()] if comment else plain
+    return bare.strip(), at + len(bare)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[0]), text, flags=re.DOTALL)

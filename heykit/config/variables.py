@@ -1,0 +1,194 @@
+"""Settings under names like `HEYGEN_DATABASE__URL`, wherever such names and their texts come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
+
+from heykit.config.indexed import Indexed
+from heykit.config.mask import printable
+from heykit.config.nearest import nearest
+from heykit.config.protocol import Key, Layer, Text, Trail
+from heykit.errors import ConfigFault
+
+Unknown: TypeAlias = Literal["fault", "warn", "ignore"]
+Names: TypeAlias = Mapping[str, Key]
+Place: TypeAlias = Callable[[str], str]
+"""Says where a name stands, or would have to."""
+
+
+class Naming(NamedTuple):
+    """How settings are named, and what becomes of names that are none."""
+
+    prefix: str
+    separator: str
+    unknown: Unknown
+    owns_all: bool = False
+    """Whether every name is meant for us, also without a prefix."""
+
+
+class Variables:
+    """Reads layers out of names and texts; it warns of each unknown name once."""
+
+    def __init__(self, naming: Naming) -> None:
+        if not naming.separator:
+            raise ValueError("separator is empty: HEYGEN_DATABASEURL would not tell where a section ends")
+        if naming.unknown not in ("fault", "warn", "ignore"):
+            raise ValueError(f"unknown is 'fault', 'warn' or 'ignore', not {naming.unknown!r}")
+        self._naming = naming
+        self._warned: set[str] = set()
+
+    def layer(self, keys: tuple[Key, ...], texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
+        """Read those that name settings; the others are faults, or warned of."""
+        names = _names(self._naming.prefix, self._naming.separator, keys)
+        used: dict[Trail, str] = {}
+        values: dict[str, object] = {}
+        for name, key in names.items():
+            text = texts.get(name)
+            if text is not None:
+                used[key] = name
+                _put(values, key, Text(text, hidden=hidden))
+        faults: list[ConfigFault] = []
+        for stray in [name for name in texts if name not in names and self._may_be_ours(name)]:
+            trail = self._item(stray, names)
+            if trail is None:
+                faults += self._unknown(stray, names, place) if self._is_ours(stray) else ()
+            elif _put_item(values, trail, Text(texts[stray], hidden=hidden)):
+                used[trail] = stray
+            else:
+                item = ".".join(map(str, trail))
+                faults.append(ConfigFault(item, "the whole of a list or its items, not both", printable(place(stray))))
+        return Layer(values, self._origin(frozenset(names.values()), used, place), faults, hidden=hidden)
+
+    def everything(self, texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
+        """Read every name that is ours, whatever settings there are."""
+        naming = self._naming
+        used: dict[Trail, str] = {}
+        keys: set[Key] = set()
+        values: dict[str, object] = {}
+        for name, text in texts.items():
+            rest = name[len(naming.prefix) :].lower()
+            if self._is_ours(name, everything=True) and rest:
+                key = tuple(rest.split(naming.separator.lower()))
+                if _fits(values, key):
+                    used[key] = name
+                    keys.add(key)
+                    _put(values, key, Text(text, hidden=hidden))
+        return Layer(values, self._origin(frozenset(keys), used, place), (), hidden=hidden)
+
+    def _may_be_ours(self, name: str) -> bool:
+        """Tell whether a name is to be looked at: without a prefix at least what may be an item of a list."""
+        return self._is_ours(name) if self._naming.prefix else self._naming.owns_all or self._naming.separator in name
+
+    def _is_ours(self, name: str, *, everything: bool = False) -> bool:
+        prefix = self._naming.prefix
+        if not prefix:
+            return self._naming.owns_all or everything
+        return name[: len(prefix)].upper() == prefix.upper()
+
+    def _origin(self, keys: frozenset[Key], used: Mapping[Trail, str], place: Place) -> Callable[[Trail], str]:
+        def origin(trail: Trail) -> str:
+            # What stands inside a list or a table came with the variable of the whole, or with that of the item.
+            ends = range(len(trail), 0, -1)
+            name = next((used[trail[:end]] for end in ends if trail[:end] in used), None)
+            if name is None:
+                name = next((used[each] for each in used if each[: len(trail)] == trail), None)
+            if name is None:
+                whole = next((trail[:end] for end in ends if trail[:end] in keys), trail)
+                name = _variable(self._naming.prefix, self._naming.separator, [str(step) for step in whole])
+            return place(name)
+
+        return origin
+
+    def _item(self, name: str, names: Names) -> Trail | None:
+        """Read `HEYGEN_HOSTS__0` or `HEYGEN_SERVERS__0__HOST`; `None` for what names no item of a setting."""
+        separator = self._naming.separator.upper()
+        if not name.startswith(self._naming.prefix):
+            return None
+        parts = name[len(self._naming.prefix) :].split(separator)
+        for at in range(1, len(parts)):
+            key = names.get(self._naming.prefix + separator.join(parts[:at]))
+            if key is not None and parts[at].isascii() and parts[at].isdigit() and len(parts[at]) < 5:
+                return (*key, int(parts[at]), *(part.lower() for part in parts[at + 1 :]))
+        return None
+
+    def _unknown(self, stray: str, names: Names, place: Place) -> Iterator[ConfigFault]:
+        near = self._near(stray, names)
+        if near or self._naming.unknown == "fault":
+            rest = stray[len(self._naming.prefix) :].lower()
+            key = printable(rest.replace(self._naming.separator.lower(), "."))
+            yield ConfigFault(key, "the name of a setting", printable(place(stray)), suggestion=near)
+        elif self._naming.unknown == "warn" and stray not in self._warned:
+            self._warned.add(stray)
+            _warn(place(stray))
+
+    def _near(self, stray: str, names: Names) -> str:
+        """Compare what follows the sections that are spelt right, so that a long section allows no more slips."""
+        prefix, separator = self._naming.prefix, self._naming.separator.upper()
+        stray = prefix + stray[len(prefix) :].upper()
+        cut = len(prefix)
+        while (at := stray.find(separator, cut)) >= 0:
+            after = at + len(separator)
+            if not any(name.startswith(stray[:after]) for name in names):
+                break
+            cut = after
+        rests = {name[cut:]: name for name in names if name.startswith(stray[:cut])}
+        near = nearest(stray[cut:], rests)
+        return "" if near is None else rests[near]
+
+
+def _variable(prefix: str, separator: str, key: list[str]) -> str:
+    return prefix + separator.join(key).upper()
+
+
+@lru_cache(maxsize=256)
+def _names(prefix: str, separator: str, keys: tuple[Key, ...]) -> Names:
+    names: dict[str, Key] = {}
+    for key in keys:
+        name = _variable(prefix, separator, list(key))
+        if name in names:
+            raise TypeError(f"{'.'.join(names[name])} and {'.'.join(key)} would both be set by {name}: rename one")
+        names[name] = key
+    return MappingProxyType(names)
+
+
+def _fits(values: Mapping[str, object], key: Key) -> bool:
+    """Tell whether a key is beneath none that has a text, and above none."""
+    held: object = values
+    for step in key:
+        if not isinstance(held, dict):
+            return False
+        held = held.get(step, {})
+    return held == {}
+
+
+def _put(values: dict[str, object], key: Key, value: Text) -> None:
+    *sections, last = key
+    for section in sections:
+        inner = values.setdefault(section, {})
+        assert isinstance(inner, dict)
+        values = inner
+    values[last] = value
+
+
+def _put_item(values: dict[str, object], trail: Trail, value: Text) -> bool:
+    """Put an item into its list; false where something stands there as a whole."""
+    held: dict[str | int, object] = values  # type: ignore[assignment]  # keys of either kind, each where it belongs
+    for step, following in pairwise(trail):
+        inner = held.setdefault(step, Indexed() if isinstance(following, int) else {})
+        if not isinstance(inner, dict):
+            return False
+        held = inner
+    if trail[-1] in held:
+        return False
+    held[trail[-1]] = value
+    return True
+
+
+def _warn(place: str) -> None:
+    import logging
+
+    logging.getLogger("heykit.config").warning("The variable %s is no setting and is not used", printable(place))

@@ -12,28 +12,23 @@ def merged(layers: Sequence[Layer]) -> Mapping[str, object]:
     """Lay the layers over one another: mappings are merged, anything else replaces what stood there."""
     result: Mapping[str, object] = {}
     for layer in layers:
-        result = _over(result, layer.values)
+        result = _over(result, layer.values) if result or layer.has_items else layer.values
     return result
 
 
 def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> Mapping[str, object]:
-    if not upper:
-        return lower
     result = dict(lower)
     for name, value in upper.items():
         below = result.get(name)
         if isinstance(value, Indexed):
             result[name] = value.over(below)
-        elif isinstance(value, Mapping) and (isinstance(below, Mapping) or _holds_items(value)):
-            result[name] = _over(below if isinstance(below, Mapping) else {}, value)
+        elif type(value) is dict and not isinstance(below, Mapping):
+            result[name] = _over({}, value)  # for the sake of the items in it
+        elif isinstance(value, Mapping) and isinstance(below, Mapping):
+            result[name] = _over(below, value)
         else:
             result[name] = value
     return result
-
-
-def _holds_items(value: Mapping[str, object]) -> bool:
-    """Tell whether items by place stand in nested mappings, which are made lists by laying them over nothing."""
-    return any(isinstance(inner, Indexed) or (type(inner) is dict and _holds_items(inner)) for inner in value.values())
 
 
 def owner(layers: Sequence[Layer], trail: Trail) -> Layer | None:

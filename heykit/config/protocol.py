@@ -30,13 +30,15 @@ class Layer:
 
     `values` is nested by name and holds `Text` or values of JSON's types. `origin` says where a value stands, or where
     it would have to be set: the name of a variable, a file and its line. `faults` is what is wrong with the source
-    itself. A layer shows no values in its `repr`; what is `hidden` shows none to anybody.
+    itself. A layer shows no values in its `repr`; what is `hidden` shows none to anybody. `has_items` says that items
+    of lists by their places are among the values.
     """
 
     values: Mapping[str, object] = field(repr=False)
     origin: Callable[[Trail], str] = field(repr=False)
     faults: Sequence[ConfigFault] = ()
     hidden: bool = False
+    has_items: bool = False
 
 
 class Source(Protocol):

@@ -39,6 +39,7 @@ class Variables:
         if naming.unknown not in ("fault", "warn", "ignore"):
             raise ValueError(f"unknown is 'fault', 'warn' or 'ignore', not {naming.unknown!r}")
         self._naming = naming
+        self._prefix = naming.prefix.upper()
         self._warned: set[str] = set()
 
     def layer(self, keys: tuple[Key, ...], texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
@@ -46,22 +47,25 @@ class Variables:
         names = _names(self._naming.prefix, self._naming.separator, keys)
         used: dict[Trail, str] = {}
         values: dict[str, object] = {}
+        held = {*texts}  # to ask the process's environment for one that is not there takes a microsecond and more
         for name, key in names.items():
-            text = texts.get(name)
-            if text is not None:
+            if name in held:
                 used[key] = name
-                _put(values, key, Text(text, hidden=hidden))
+                _put(values, key, Text(texts[name], hidden=hidden))
         faults: list[ConfigFault] = []
-        for stray in [name for name in texts if name not in names and self._may_be_ours(name)]:
+        items = False
+        for stray in sorted(name for name in held if name not in names and self._may_be_ours(name)):
             trail = self._item(stray, names)
             if trail is None:
                 faults += self._unknown(stray, names, place) if self._is_ours(stray) else ()
             elif _put_item(values, trail, Text(texts[stray], hidden=hidden)):
                 used[trail] = stray
+                items = True
             else:
                 item = ".".join(map(str, trail))
                 faults.append(ConfigFault(item, "the whole of a list or its items, not both", printable(place(stray))))
-        return Layer(values, self._origin(frozenset(names.values()), used, place), faults, hidden=hidden)
+        origin = self._origin(frozenset(names.values()), used, place)
+        return Layer(values, origin, faults, hidden=hidden, has_items=items)
 
     def everything(self, texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
         """Read every name that is ours, whatever settings there are."""
@@ -84,10 +88,9 @@ class Variables:
         return self._is_ours(name) if self._naming.prefix else self._naming.owns_all or self._naming.separator in name
 
     def _is_ours(self, name: str, *, everything: bool = False) -> bool:
-        prefix = self._naming.prefix
-        if not prefix:
+        if not self._prefix:
             return self._naming.owns_all or everything
-        return name[: len(prefix)].upper() == prefix.upper()
+        return name[: len(self._prefix)].upper() == self._prefix
 
     def _origin(self, keys: frozenset[Key], used: Mapping[Trail, str], place: Place) -> Callable[[Trail], str]:
         def origin(trail: Trail) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from heykit.errors import TokenError
 from heykit.security import _compact, _json
@@ -132,8 +134,9 @@ def _claims(payload: bytes) -> dict[str, object]:
 
 
 def _check_types(claims: Mapping[str, object]) -> None:
-    for name, is_right in _TYPES:
-        if name in claims and not is_right(claims[name]):
+    for name, value in claims.items():
+        usual = _USUAL.get(name)
+        if usual is not None and type(value) is not usual and not _RIGHT[name](value):
             raise TokenError(f"The claim {name} is of the wrong type.", code="token.claims")
 
 
@@ -151,15 +154,12 @@ def _is_text_or_texts(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
 
 
-_TYPES: Sequence[tuple[str, Callable[[object], bool]]] = (
-    ("exp", _is_date),
-    ("nbf", _is_date),
-    ("iat", _is_date),
-    ("iss", _is_text),
-    ("sub", _is_text),
-    ("jti", _is_text),
-    ("aud", _is_text_or_texts),
+_DATES, _TEXTS = ("exp", "nbf", "iat"), ("iss", "sub", "jti")
+_RIGHT: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
+    {**dict.fromkeys(_DATES, _is_date), **dict.fromkeys(_TEXTS, _is_text), "aud": _is_text_or_texts}
 )
+# What nearly every token has: looked at before anything is called.
+_USUAL: Final[Mapping[str, type]] = {**dict.fromkeys(_DATES, int), **dict.fromkeys((*_TEXTS, "aud"), str)}
 
 
 def _check_typ(found: str | None, wanted: str | None) -> None:

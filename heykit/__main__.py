@@ -65,8 +65,7 @@ def _config(target: Target, form: Form | None, prefix: str) -> int:
     try:
         provider, settings = configuration_of(target)
         if form is not None:
-            _say(example(settings, form, prefix=prefix).rstrip("\n"))
-            return 0
+            return _example(settings, form, prefix)
         entries = loaded(provider).entries
     except TargetError as error:
         _say(f"heykit: {error}", sys.stderr)
@@ -76,6 +75,16 @@ def _config(target: Target, form: Form | None, prefix: str) -> int:
         _say(str(cause))
         return 1
     _say(table(entries))
+    return 0
+
+
+def _example(settings: type[object], form: Form, prefix: str) -> int:
+    try:
+        text = example(settings, form, prefix=prefix)
+    except TypeError as error:
+        _say(f"heykit: {error}", sys.stderr)
+        return 2
+    _say(text.rstrip("\n"))
     return 0
 
 

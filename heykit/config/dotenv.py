@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from heykit.config.files import Broken, broken, text_of
@@ -47,9 +47,9 @@ class _Dotenv:
             return self._empty()
         if isinstance(text, ConfigFault):
             return self._empty(text)
-        parsed = parse(text)
-        if isinstance(parsed, Broken):
-            return self._empty(broken(self._path, _FORMAT, parsed))
+        parsed, bad = parse(text)
+        if bad:
+            return self._empty(*(broken(self._path, _FORMAT, each) for each in bad))
         return {name: value for name, (value, _) in parsed.items()}, self._place(parsed)
 
     def _place(self, parsed: Mapping[str, tuple[str, int]]) -> Place:
@@ -64,10 +64,11 @@ class _Dotenv:
         return Layer({}, lambda _: printable(str(self._path)), faults)
 
 
-def parse(text: str) -> Mapping[str, tuple[str, int]] | Broken:
-    """Read names with their values and lines, or say where it is broken."""
+def parse(text: str) -> tuple[Mapping[str, tuple[str, int]], Sequence[Broken]]:
+    """Read names with their values and lines, and what is broken."""
     text = text.replace("\r\n", "\n")
     found: dict[str, tuple[str, int]] = {}
+    bad: list[Broken] = []
     at = 0
     while at < len(text):
         line = text.count("\n", 0, at) + 1
@@ -76,17 +77,20 @@ def parse(text: str) -> Mapping[str, tuple[str, int]] | Broken:
             at = max(blank.end(), at + 1)
             continue
         named = _NAME.match(text, at)
-        if named is None:
-            return Broken(line, "no name before a =")
-        value, end = _value(text, named.end())
+        value, end = (None, at) if named is None else _value(text, named.end())
         rest = None if value is None else _REST.match(text, end)
-        if value is None or rest is None:
-            return Broken(line, "a quote that is not closed, or something behind it")
-        if named[1] in found:
-            return Broken(line, "a name that stands twice")
-        found[named[1]] = (value, line)
-        at = rest.end()
-    return found
+        if named is None:
+            bad.append(Broken(line, "no name before a ="))
+        elif value is None or rest is None:
+            bad.append(Broken(line, "a quote that is not closed, or something behind it"))
+        elif named[1] in found:
+            bad.append(Broken(line, "a name that stands twice"))
+        else:
+            found[named[1]] = (value, line)
+        # After what is broken the next line is read: there may be more.
+        after = text.find("\n", at)
+        at = rest.end() if rest is not None else len(text) if after < 0 else after + 1
+    return found, bad
 
 
 def _value(text: str, at: int) -> tuple[str | None, int]:
@@ -100,9 +104,11 @@ def _value(text: str, at: int) -> tuple[str | None, int]:
         return (None, at) if quoted is None else (_unescaped(quoted[1]), quoted.end())
     end = text.find("\n", at)
     plain = text[at : len(text) if end < 0 else end]
-    comment = re.search(r"(?:^|[ \t])#", plain)
+    comment = re.search(r"[ \t]#", plain)
+    if plain.startswith("#") and text[at - 1] in " \t":
+        return "", at
     bare = plain[: comment.start()] if comment else plain
-    return bare.strip(), at + len(bare)
+    return bare.strip(" \t\r"), at + len(bare)
 
 
 def _unescaped(text: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, TypeVar, cast
 
-from heykit.config.kinds import Complaint, Kind, Wrong
+from heykit.config.kinds import Complaint, Kind, Wrong, read_as
 from heykit.config.layers import merged, owner
 from heykit.config.mask import dotted, printable
 from heykit.config.nearest import nearest
@@ -58,13 +59,14 @@ class Config:
 
         Raises `ConfigError` for one that is of another type, and for one that is not set and has no default.
         """
+        _kind_of(kind)
         found = self._at(key)
         if found is _ABSENT:
             found = self._defaults.get(key, default)
             if found is not None:
                 return cast("T", found)
             raise ConfigError([ConfigFault(key, _expected(kind), self._places(key), "nothing", self._near(key))])
-        value = kind_of(kind, ()).read(found)
+        value = read_as(_kind_of(kind), found)
         if type(value) is Wrong:
             raise ConfigError([self._fault(key, complaint) for complaint in value.complaints])
         return cast("T", value)
@@ -98,7 +100,7 @@ class Config:
             kind = _kind(key, rule)
             found = self._at(key)
             if found is not _ABSENT:
-                value = kind.read(found)
+                value = read_as(kind, found)
                 faults += [self._fault(key, one) for one in value.complaints] if type(value) is Wrong else []
             elif rule.get("default") is not None:
                 defaults[key] = rule["default"]
@@ -150,8 +152,19 @@ def _kind(key: str, rule: Mapping[str, object]) -> Kind:
         )
     if named == list[object]:
         named = list[str]
-    judges = [*_judges(rule)]
-    return kind_of(Annotated[(named, *judges)] if judges else named, ())
+    try:
+        judges = _judges(rule)
+    except (ValueError, re.error) as error:
+        raise TypeError(f"the rule of {key} cannot be read: {error}") from None
+    return _kind_of(Annotated[(named, *judges)] if judges else named)
+
+
+def _kind_of(hint: object) -> Kind:
+    try:
+        return kind_of(hint, ())
+    except TypeError as error:
+        message = f"{error}: no setting can have this type"
+    raise TypeError(message)
 
 
 def _judges(rule: Mapping[str, object]) -> list[object]:
@@ -171,7 +184,7 @@ def _judges(rule: Mapping[str, object]) -> list[object]:
 
 
 def _expected(kind: object) -> str:
-    return kind_of(kind, ()).expected
+    return _kind_of(kind).expected
 
 
 def _plain(value: Mapping[str, object]) -> dict[str, object]:
@@ -185,4 +198,11 @@ def _plain_value(value: object) -> object:
 
 
 def _count(values: Mapping[str, object]) -> int:
-    return sum(_count(value) if isinstance(value, Mapping) else 1 for value in values.values())
+    count, waiting = 0, [values]
+    while waiting:
+        for value in waiting.pop().values():
+            if isinstance(value, Mapping):
+                waiting.append(value)
+            else:
+                count += 1
+    return count

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
+from heykit.config.mask import masked
 from heykit.config.plan import Field, Section, plan
 from heykit.config.protocol import Key
 from heykit.config.secret import Secret
@@ -16,65 +18,100 @@ from heykit.config.secret import Secret
 Form: TypeAlias = Literal["toml", "env", "json"]
 
 
-def example(settings: type[object], form: Form, *, prefix: str = "", separator: str = "__") -> str:
-    """Write a template of a settings class: each setting with what is expected and its default; secrets are left empty.
+_NO_DEFAULT: Final = object()
+_ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
-    What has a default is commented out in TOML and variables; JSON has no comments, and so holds the defaults.
+
+class _Line(NamedTuple):
+    """One setting of a template; `default` as JSON has it, `_NO_DEFAULT` for what must be set."""
+
+    key: Key
+    expected: str
+    default: object
+    optional: int = 0
+    """How many names lead to the section that need not be there at all, if it stands in one."""
+
+
+def example(settings: type[object], form: Form, *, prefix: str = "", separator: str = "__") -> str:
+    """Write a template of a settings class: each setting with what is expected and its default.
+
+    What has a default is commented out in TOML and variables; JSON has no comments, and so holds the defaults. Secrets,
+    and URLs with a password in them, are left empty.
     """
-    section = plan(settings)
+    found = [*_lines(plan(settings), (), _NO_DEFAULT)]
     if form == "json":
-        return json.dumps(_table(section), indent=2) + "\n"
-    lines = _toml(section, ()) if form == "toml" else _variables(section, (), prefix, separator)
+        return json.dumps(_table(found), indent=2, ensure_ascii=False) + "\n"
+    lines = _toml(found) if form == "toml" else _variables(found, prefix, separator)
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def _toml(section: Section, within: Key) -> Iterator[str]:
-    if within:
-        yield from ("", f"[{'.'.join(within)}]")
-    for field in section.fields:
-        if field.section is None:
-            yield from _comment(field)
-            written = f"{field.name} = {_toml_value(_default(field))}"
-            yield written if _is_needed(field) else f"# {written}"
-    for field in section.fields:
-        if field.section is not None:
-            yield from _toml(field.section, (*within, field.name))
-
-
-def _variables(section: Section, within: Key, prefix: str, separator: str) -> Iterator[str]:
-    for field in section.fields:
+def _lines(section: Section, within: Key, base: object, *, optional: int = 0) -> Iterator[_Line]:
+    """Give the settings of a section before those of the sections in it; their defaults are those of `base`."""
+    for field in sorted(section.fields, key=lambda field: field.section is not None):
         key = (*within, field.name)
-        if field.section is not None:
-            yield from ("", f"# {'.'.join(key)}")
-            yield from _variables(field.section, key, prefix, separator)
-            continue
-        yield from _comment(field)
-        value = _default(field)
-        text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
-        written = f"{prefix}{separator.join(key).upper()}={_quoted(text)}"
-        yield written if _is_needed(field) else f"# {written}"
+        default = _default(field, base)
+        if field.section is None:
+            hides = default is not _NO_DEFAULT and (field.kind.secret or _has_password(default))
+            told = default if default is _NO_DEFAULT else "" if hides else _plain(default)
+            yield _Line(key, " ".join(field.kind.expected.split()), told, optional)
+        else:
+            beneath = _NO_DEFAULT if default is None else default
+            leads = optional or (len(key) if default is None else 0)
+            yield from _lines(field.section, key, beneath, optional=leads)
 
 
-def _comment(field: Field) -> Iterator[str]:
-    needed = "; needed" if _is_needed(field) else ""
-    yield f"# {' '.join(field.kind.expected.split())}{needed}"
+def _default(field: Field, base: object) -> object:
+    if base is not _NO_DEFAULT:
+        return getattr(base, field.name)
+    return _NO_DEFAULT if field.default is None else field.default()
 
 
-def _table(section: Section) -> dict[str, object]:
-    return {
-        field.name: _table(field.section) if field.section is not None else _default(field) for field in section.fields
-    }
+def _toml(lines: Sequence[_Line]) -> Iterator[str]:
+    within: Key = ()
+    for line in lines:
+        if line.key[:-1] != within:
+            within = line.key[:-1]
+            yield from ("", f"{'# ' if line.optional else ''}[{'.'.join(map(_toml_name, within))}]")
+        default = "" if line.default is _NO_DEFAULT else line.default
+        yield from _setting(line, f"{_toml_name(line.key[-1])} = {_toml_value(default)}")
 
 
-def _is_needed(field: Field) -> bool:
-    return field.default is None
+def _variables(lines: Sequence[_Line], prefix: str, separator: str) -> Iterator[str]:
+    within: Key = ()
+    for line in lines:
+        if line.key[:-1] != within:
+            within = line.key[:-1]
+            yield from ("", f"# {'.'.join(within)}")
+        value = "" if line.default is _NO_DEFAULT or line.default is None else line.default
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield from _setting(line, f"{prefix}{separator.join(line.key).upper()}={_quoted(text)}")
 
 
-def _default(field: Field) -> object:
-    """Give a default as JSON has it; an empty text for what has none, or is secret."""
-    if field.default is None or field.kind.secret:
-        return ""
-    return _plain(field.default())
+def _setting(line: _Line, written: str) -> Iterator[str]:
+    is_needed = line.default is _NO_DEFAULT
+    yield f"# {line.expected}{'; needed' if is_needed else ''}"
+    yield written if is_needed and not line.optional else f"# {written}"
+
+
+def _table(lines: Sequence[_Line]) -> dict[str, object]:
+    table: dict[str, object] = {}
+    for line in lines:
+        key = line.key[: line.optional] if line.optional else line.key
+        held = table
+        for name in key[:-1]:
+            inner = held.setdefault(name, {})
+            assert isinstance(inner, dict)
+            held = inner
+        held[key[-1]] = None if line.optional else "" if line.default is _NO_DEFAULT else line.default
+    return table
+
+
+def _has_password(value: object) -> bool:
+    if isinstance(value, str):
+        return masked(value) != value
+    if isinstance(value, list | tuple | dict):
+        return any(map(_has_password, value.values() if isinstance(value, dict) else value))
+    return False
 
 
 def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type
@@ -84,7 +121,8 @@ def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type
         case Enum():
             return _plain(value.value)
         case timedelta():
-            return f"{value / timedelta(seconds=1):.15g}s"
+            whole, rest = divmod(value, timedelta(seconds=1))
+            return f"{value // timedelta(microseconds=1)}us" if rest else f"{whole}s"
         case Path():
             return str(value)
         case list() | tuple():
@@ -93,28 +131,40 @@ def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type
             return {str(name): _plain(item) for name, item in value.items()}
         case None | bool() | int() | float() | str():
             return value
+        case _ if is_dataclass(value):
+            return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
         case _:
             return str(value)
 
 
 def _toml_value(value: object) -> str:
     match value:
-        case None:
-            return '""'
         case bool():
             return "true" if value else "false"
         case list():
             return f"[{', '.join(map(_toml_value, value))}]"
         case dict():
-            return f"{{{', '.join(f'{json.dumps(name)} = {_toml_value(item)}' for name, item in value.items())}}}"
-        case float():
-            return repr(value).replace("infinity", "inf")
+            return f"{{{', '.join(f'{_toml_text(name)} = {_toml_value(item)}' for name, item in value.items())}}}"
+        case str() | None:
+            return _toml_text(value or "")
         case _:
-            return json.dumps(value)
+            return repr(value)
+
+
+def _toml_name(name: str) -> str:
+    return name if name.isascii() else _toml_text(name)
+
+
+def _toml_text(text: str) -> str:
+    return f'"{"".join(_escaped(letter) for letter in text)}"'
+
+
+def _escaped(letter: str) -> str:
+    # TOML 1.0, "String": of the control characters only the tab may stand there.
+    return _ESCAPES.get(letter) or (f"\\u{ord(letter):04X}" if letter < " " or letter == "\x7f" else letter)
 
 
 def _quoted(text: str) -> str:
-    plain = text and not text.startswith("#") and all(letter.isalnum() or letter in '-_./:@,+[]{}"' for letter in text)
-    if plain and text[0] not in "\"'":
+    if text and all(letter.isalnum() or letter in "-_./:@,+" for letter in text):
         return text
-    return "'" + text + "'" if text and "'" not in text else json.dumps(text) if text else ""
+    return f'"{"".join(_ESCAPES.get(letter, letter) for letter in text)}"' if text else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -253,6 +253,25 @@ def _hidden(value: Wrong) -> Wrong:
     )
 
 
+def hidden_texts(raw: object) -> Iterator[str]:
+    """Give every text in a raw value that is shown to nobody."""
+    if type(raw) is Text:
+        if raw.hidden:
+            yield raw.value
+    elif isinstance(raw, Mapping):
+        yield from (text for each in raw.values() for text in hidden_texts(each))
+    elif isinstance(raw, list | tuple):
+        yield from (text for each in raw for text in hidden_texts(each))
+
+
+def read_as(kind: Kind, raw: object) -> object:
+    """Read a raw value; what is wrong with one that is hidden says nothing of it, of its parts or of their names."""
+    value = kind.read(raw)
+    if type(value) is Wrong and any(True for _ in hidden_texts(raw)):
+        return Wrong((Complaint(kind.discreet or kind.expected, HIDDEN),))
+    return value
+
+
 def secret(inner: Kind) -> Kind:
     """Wrap what `inner` reads in a `Secret`, and hide what it complains about."""
     expected = f"secret {inner.discreet}"
@@ -298,7 +317,7 @@ def listed(raw: object) -> Sequence[object] | None:
     if text.startswith("["):
         opened = unpacked(text)
         return opened if isinstance(opened, list) else None
-    return [Text(part.strip()) for part in text.split(",")] if text else []
+    return [Text(part.strip(), hidden=raw.hidden) for part in text.split(",")] if text else []
 
 
 def unpacked(text: str) -> object:

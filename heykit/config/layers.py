@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from heykit.config.indexed import Indexed
-from heykit.config.protocol import Layer, Trail
+from heykit.config.kinds import listed, unpacked
+from heykit.config.protocol import Layer, Text, Trail
 
 
 def merged(layers: Sequence[Layer]) -> Mapping[str, object]:
@@ -19,16 +21,63 @@ def merged(layers: Sequence[Layer]) -> Mapping[str, object]:
 def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> Mapping[str, object]:
     result = dict(lower)
     for name, value in upper.items():
-        below = result.get(name)
-        if isinstance(value, Indexed):
-            result[name] = value.over(below)
-        elif type(value) is dict and not isinstance(below, Mapping):
-            result[name] = _over({}, value)  # for the sake of the items in it
-        elif isinstance(value, Mapping) and isinstance(below, Mapping):
-            result[name] = _over(below, value)
-        else:
-            result[name] = value
+        result[name] = _laid(result.get(name), value)
     return result
+
+
+def _laid(below: object, value: object) -> object:
+    """Lay one value over another."""
+    if isinstance(value, Indexed):
+        return _items(below, value)
+    if not isinstance(value, Mapping):
+        return value
+    table = _table(below)
+    if table is None:
+        return _over({}, value) if type(value) is dict else value  # for the sake of the items in it
+    return _over(table, value)
+
+
+def _items(below: object, items: Indexed) -> object:
+    """Lay items over a list, in their places or right after its end; the items alone where that leaves a gap."""
+    found = _list(below)
+    for place in sorted(items):
+        if place > len(found):
+            return items
+        if place == len(found):
+            found.append(_laid(None, items[place]))
+        else:
+            found[place] = _laid(found[place], items[place])
+    return found
+
+
+def _table(value: object) -> Mapping[str, object] | None:
+    """Give what stands beneath as a table, if it is one: a mapping, a whole section, or JSON."""
+    if isinstance(value, Mapping):
+        return None if isinstance(value, Indexed) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type | Text):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    opened = _opened(value) if isinstance(value, Text) else None
+    return opened if isinstance(opened, Mapping) else None
+
+
+def _list(value: object) -> list[object]:
+    if isinstance(value, Text) and not value.value.strip().startswith("["):
+        return [*(listed(value) or ())]
+    opened = _opened(value) if isinstance(value, Text) else value
+    return [*opened] if isinstance(opened, list | tuple) else []
+
+
+def _opened(text: Text) -> object:
+    """Read JSON out of a text; what comes out of a hidden one is hidden."""
+    return _hidden(unpacked(text.value)) if text.hidden else unpacked(text.value)
+
+
+def _hidden(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _hidden(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_hidden(each) for each in value]
+    return Text(value, hidden=True) if isinstance(value, str) else value
 
 
 def owner(layers: Sequence[Layer], trail: Trail) -> Layer | None:

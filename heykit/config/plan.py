@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from datetime import timedelta
 from enum import Enum
@@ -73,7 +73,7 @@ class Section(NamedTuple):
             if type(value) is Wrong:
                 complaints += value.under(field.name)
             values[field.name] = value
-        return Wrong(tuple(complaints)) if complaints else _built(self.type, values)
+        return Wrong(tuple(complaints)) if complaints else _built(self.type, values, raw)
 
     def _strangers(self, raw: Mapping[str, object]) -> Iterator[Complaint]:
         for name in raw:
@@ -88,7 +88,7 @@ def _read_field(field: Field, raw: Mapping[str, object], base: object) -> object
         return _unset(field, base)
     value = raw[field.name]
     if field.section is None:
-        return field.kind.read(value)
+        return kinds.read_as(field.kind, value)
     if field.optional and value is None:
         return None
     below = _unset(field, base) if base is not None or field.default is not None else None
@@ -106,18 +106,18 @@ def _unset(field: Field, base: object) -> object:
     return Wrong((Complaint(field.kind.expected, "nothing", missing=True),))
 
 
-def _built(cls: type[object], values: Mapping[str, object]) -> object:
+def _built(cls: type[object], values: Mapping[str, object], raw: object) -> object:
     try:
         return cls(**values)
     except Exception as error:  # noqa: BLE001 - `__post_init__` is the user's: what it refuses is a fault like any other
         foreseen = isinstance(error, ValueError)
         said = str(error) if foreseen else f"settings {cls.__name__} accepts ({type(error).__name__})"
-    return Wrong((Complaint(_scrubbed(said, values), ""),))
+    return Wrong((Complaint(_scrubbed(said, values, kinds.hidden_texts(raw)), ""),))
 
 
-def _scrubbed(said: str, value: object) -> str:
-    """Take every secret that `value` holds out of what the user's own code said of it."""
-    for text in sorted(set(_secrets(value)), key=len, reverse=True):
+def _scrubbed(said: str, value: object, hidden: Iterable[str] = ()) -> str:
+    """Take every secret that `value` holds, and what is hidden, out of what the user's own code said of it."""
+    for text in sorted({*_secrets(value), *filter(None, hidden)}, key=len, reverse=True):
         said = said.replace(text, HIDDEN)
     return masked(said)
 
@@ -129,6 +129,9 @@ def _secrets(value: object, *, inside: bool = False) -> Iterator[str]:
         yield from (text for item in value.values() for text in _secrets(item, inside=inside))
     elif isinstance(value, list | tuple):
         yield from (text for item in value for text in _secrets(item, inside=inside))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        held = (getattr(value, field.name, None) for field in dataclasses.fields(value))
+        yield from (text for item in held for text in _secrets(item, inside=inside))
     elif inside:
         written = (str(value), repr(value)[1:-1] if isinstance(value, str) else "")
         yield from filter(None, written)
@@ -208,7 +211,7 @@ def _without_none(hint: object) -> tuple[object, bool]:
     return hint, False
 
 
-class _Unreadable(Exception):
+class _Unreadable(TypeError):
     """A type that no setting can have."""
 
 
@@ -270,6 +273,8 @@ def _generic_kind(hint: object, within: Within) -> Kind:
 
 def _container_kind(hint: object, within: Within) -> Kind:
     origin, args = get_origin(hint), get_args(hint)
+    if not args:
+        raise _Unreadable(f"{hint} without the type of its items")
     if origin is list:
         return kinds.items(kind_of(args[0], within), list)
     if origin is tuple and len(args) == 2 and args[1] is ...:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from heykit.config.mask import printable
@@ -32,12 +33,12 @@ class _Secrets:
     def read(self, keys: tuple[Key, ...], /) -> Layer:
         texts, place, faults = self._found()
         layer = self._reader.layer(keys, texts, place, hidden=True)
-        return Layer(layer.values, layer.origin, [*faults, *layer.faults], hidden=True)
+        return replace(layer, faults=[*faults, *layer.faults])
 
     def read_all(self) -> Layer:
         texts, place, faults = self._found()
         layer = self._reader.everything(texts, place, hidden=True)
-        return Layer(layer.values, layer.origin, faults, hidden=True)
+        return replace(layer, faults=[*faults, *layer.faults])
 
     def _found(self) -> tuple[Mapping[str, str], Place, list[ConfigFault]]:
         texts: dict[str, str] = {}
@@ -67,7 +68,9 @@ class _Secrets:
             reason = getattr(error, "strerror", None) or type(error).__name__
             faults.append(_fault(self._path, "a directory that can be read", reason))
             return []
-        return [self._path / name for name in names if not name.startswith(".") and (self._path / name).is_file()]
+        return [
+            self._path / name for name in names if not name.startswith(".") and not _is_directory(self._path / name)
+        ]
 
     def _text(self, file: Path, faults: list[ConfigFault]) -> str | None:
         try:
@@ -85,6 +88,10 @@ class _Secrets:
             faults.append(_fault(file, "text in UTF-8", "bytes of another encoding"))
             return None
         return text.removesuffix("\n").removesuffix("\r")
+
+
+def _is_directory(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - false, and no error, for what cannot be looked at
 
 
 def _fault(path: Path, expected: str, found: str) -> ConfigFault:

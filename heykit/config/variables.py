@@ -71,17 +71,19 @@ class Variables:
         """Read every name that is ours, whatever settings there are."""
         naming = self._naming
         used: dict[Trail, str] = {}
-        keys: set[Key] = set()
         values: dict[str, object] = {}
-        for name, text in texts.items():
-            rest = name[len(naming.prefix) :].lower()
-            if self._is_ours(name, everything=True) and rest:
-                key = tuple(rest.split(naming.separator.lower()))
-                if _fits(values, key):
-                    used[key] = name
-                    keys.add(key)
-                    _put(values, key, Text(text, hidden=hidden))
-        return Layer(values, self._origin(frozenset(keys), used, place), (), hidden=hidden)
+        faults: list[ConfigFault] = []
+        for name in sorted(texts):
+            rest = name[len(naming.prefix) :]
+            if not (self._is_ours(name, everything=True) and rest):
+                continue
+            trail = tuple(map(_step, rest.split(naming.separator)))
+            if trail not in used and _put_item(values, trail, Text(texts[name], hidden=hidden)):
+                used[trail] = name
+            elif naming.prefix or naming.owns_all:
+                key = printable(".".join(map(str, trail)))
+                faults.append(ConfigFault(key, "one value, or a table of them", printable(place(name))))
+        return Layer(values, self._origin(frozenset(), used, place), faults, hidden=hidden, has_items=True)
 
     def _may_be_ours(self, name: str) -> bool:
         """Tell whether a name is to be looked at: without a prefix at least what may be an item of a list."""
@@ -114,12 +116,12 @@ class Variables:
         parts = name[len(self._naming.prefix) :].split(separator)
         for at in range(1, len(parts)):
             key = names.get(self._naming.prefix + separator.join(parts[:at]))
-            if key is not None and parts[at].isascii() and parts[at].isdigit() and len(parts[at]) < 5:
-                return (*key, int(parts[at]), *(part.lower() for part in parts[at + 1 :]))
+            if key is not None and isinstance(_step(parts[at]), int):
+                return (*key, *map(_step, parts[at:]))
         return None
 
     def _unknown(self, stray: str, names: Names, place: Place) -> Iterator[ConfigFault]:
-        near = self._near(stray, names)
+        near = self._near(stray, names) or self._near_item(stray, names)
         if near or self._naming.unknown == "fault":
             rest = stray[len(self._naming.prefix) :].lower()
             key = printable(rest.replace(self._naming.separator.lower(), "."))
@@ -127,6 +129,14 @@ class Variables:
         elif self._naming.unknown == "warn" and stray not in self._warned:
             self._warned.add(stray)
             _warn(place(stray))
+
+    def _near_item(self, stray: str, names: Names) -> str:
+        """Compare what names an item without its place and what follows."""
+        separator = self._naming.separator
+        parts = stray.split(separator)
+        at = next((at for at, part in enumerate(parts) if at and isinstance(_step(part), int)), None)
+        near = "" if at is None else self._near(separator.join(parts[:at]), names)
+        return separator.join([near, *(part.upper() for part in parts[at:])]) if near else ""
 
     def _near(self, stray: str, names: Names) -> str:
         """Compare what follows the sections that are spelt right, so that a long section allows no more slips."""
@@ -158,14 +168,9 @@ def _names(prefix: str, separator: str, keys: tuple[Key, ...]) -> Names:
     return MappingProxyType(names)
 
 
-def _fits(values: Mapping[str, object], key: Key) -> bool:
-    """Tell whether a key is beneath none that has a text, and above none."""
-    held: object = values
-    for step in key:
-        if not isinstance(held, dict):
-            return False
-        held = held.get(step, {})
-    return held == {}
+def _step(part: str) -> str | int:
+    """Read one part of a name: a place in a list, or a key."""
+    return int(part) if part.isascii() and part.isdigit() and len(part) < 5 else part.lower()
 
 
 def _put(values: dict[str, object], key: Key, value: Text) -> None:

@@ -24,6 +24,9 @@ _TAG = "tag:yaml.org,2002:"
 
 
 _PLAIN = "plain"
+_CORE = {
+    f"{_TAG}int": (int,), f"{_TAG}float": (float, int), f"{_TAG}bool": (bool,), f"{_TAG}null": (type(None),),
+}  # fmt: skip
 
 
 class _Loader(yaml.SafeLoader):
@@ -46,9 +49,7 @@ class _Reader:
     values: int = 0
 
     def value(self, node: Node, trail: Trail) -> object:
-        self.values += 1
-        if self.values > _MOST_VALUES:
-            raise _Refused(node, f"more than {_MOST_VALUES} values")
+        self.count(node)
         if isinstance(node, MappingNode):
             return self.table(node, trail)
         if isinstance(node, SequenceNode):
@@ -56,27 +57,40 @@ class _Reader:
         assert isinstance(node, ScalarNode)
         return _scalar(node)
 
+    def count(self, node: Node) -> None:
+        self.values += 1
+        if self.values > _MOST_VALUES:
+            raise _Refused(node, f"more than {_MOST_VALUES} values")
+
     def table(self, node: MappingNode, trail: Trail) -> dict[str, object]:
         _expect_tag(node, "map")
-        own: dict[str, object] = {}
-        places: dict[Trail, int] = {}
-        beneath: dict[str, object] = {}
-        for key, value in node.value:
-            if isinstance(key, ScalarNode) and key.value == "<<" and key.tag == _PLAIN:
-                for merged in reversed(value.value if isinstance(value, SequenceNode) else [value]):
-                    if not isinstance(merged, MappingNode):
-                        raise _Refused(value, "a << of what is no table")
-                    beneath |= self.table(merged, trail)
+        found: dict[str, object] = {}
+        own: set[str] = set()
+        for key, value in sorted(node.value, key=lambda pair: not _merges(pair[0])):  # what is merged comes first
+            if _merges(key):
+                found |= self.merged(value, trail)
                 continue
             name = key.value if isinstance(key, ScalarNode) else None
             if name is None or not isinstance(_scalar(key), str):
                 raise _Refused(key, "a key that is no text")
             if name in own:
                 raise _Refused(key, "a key that stands twice")
-            places[*trail, name] = key.start_mark.line + 1
-            own[name] = self.value(value, (*trail, name))
-        self.lines |= places  # over those of what was merged
-        return {**beneath, **own}
+            own.add(name)
+            place = (*trail, name)
+            if name in found:
+                self.lines = {each: line for each, line in self.lines.items() if each[: len(place)] != place}
+            self.lines[place] = key.start_mark.line + 1
+            found[name] = self.value(value, place)
+        return found
+
+    def merged(self, value: Node, trail: Trail) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for each in reversed(value.value if isinstance(value, SequenceNode) else [value]):
+            if not isinstance(each, MappingNode):
+                raise _Refused(value, "a << of what is no table")
+            self.count(each)
+            found |= self.table(each, trail)
+        return found
 
     def items(self, node: SequenceNode, trail: Trail) -> list[object]:
         _expect_tag(node, "seq")
@@ -98,7 +112,7 @@ def read(text: str) -> tuple[object, Lines] | Broken:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return Broken(None if mark is None else mark.line + 1, _reason(error.problem))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         return Broken(None, _rest(error))
 
 
@@ -106,14 +120,22 @@ def _rest(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "too deep a nesting"
     # Python refuses to read integers of more than some thousand digits.
-    return "a character that no YAML has" if isinstance(error, yaml.YAMLError) else "too long a number"
+    return "a character that no YAML has" if isinstance(error, yaml.YAMLError) else "too long a number, or no character"
+
+
+def _merges(key: Node) -> bool:
+    return isinstance(key, ScalarNode) and key.value == "<<" and key.tag == _PLAIN
 
 
 def _scalar(node: ScalarNode) -> object:
-    if node.tag == _PLAIN:
-        return _plain(node.value)
-    _expect_tag(node, "str")
     text: str = node.value
+    kind = _CORE.get(node.tag)
+    if node.tag == _PLAIN or kind is not None:
+        value = _plain(text)
+        if kind is not None and type(value) not in kind:
+            raise _Refused(node, "a tag that its value does not have")
+        return value
+    _expect_tag(node, "str")
     return text
 
 

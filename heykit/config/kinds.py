@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from heykit.config.mask import HIDDEN, found
+from heykit.config.mask import HIDDEN, found, hidden_texts
 from heykit.config.protocol import Text, Trail
 from heykit.config.secret import Secret
 
@@ -251,17 +251,6 @@ def _hidden(value: Wrong) -> Wrong:
     return Wrong(
         tuple(one._replace(found=HIDDEN if one.found and not one.missing else one.found) for one in value.complaints)
     )
-
-
-def hidden_texts(raw: object) -> Iterator[str]:
-    """Give every text in a raw value that is shown to nobody."""
-    if type(raw) is Text:
-        if raw.hidden:
-            yield raw.value
-    elif isinstance(raw, Mapping):
-        yield from (text for each in raw.values() for text in hidden_texts(each))
-    elif isinstance(raw, list | tuple):
-        yield from (text for each in raw for text in hidden_texts(each))
 
 
 def read_as(kind: Kind, raw: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from enum import Enum
 
@@ -84,6 +84,17 @@ def found(raw: object) -> str:
             return "a list"
         case _:
             return f"a {type(raw).__name__}"
+
+
+def hidden_texts(raw: object) -> Iterator[str]:
+    """Give every text in a raw value that is shown to nobody."""
+    if type(raw) is Text:
+        if raw.hidden:
+            yield raw.value
+    elif isinstance(raw, Mapping):
+        yield from (text for each in raw.values() for text in hidden_texts(each))
+    elif isinstance(raw, list | tuple):
+        yield from (text for each in raw for text in hidden_texts(each))
 
 
 def _short(text: str) -> str:

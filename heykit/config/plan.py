@@ -15,7 +15,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias, Union, cast, get_a
 from heykit.config import kinds
 from heykit.config.hints import hints
 from heykit.config.kinds import Complaint, Kind, Wrong
-from heykit.config.mask import HIDDEN, found, masked
+from heykit.config.mask import HIDDEN, found, hidden_texts, masked
 from heykit.config.nearest import nearest
 from heykit.config.protocol import Key, Text
 from heykit.config.rules import Between, MaxLength, MinLength, OneOf, Pattern
@@ -112,7 +112,7 @@ def _built(cls: type[object], values: Mapping[str, object], raw: object) -> obje
     except Exception as error:  # noqa: BLE001 - `__post_init__` is the user's: what it refuses is a fault like any other
         foreseen = isinstance(error, ValueError)
         said = str(error) if foreseen else f"settings {cls.__name__} accepts ({type(error).__name__})"
-    return Wrong((Complaint(_scrubbed(said, values, kinds.hidden_texts(raw)), ""),))
+    return Wrong((Complaint(_scrubbed(said, values, hidden_texts(raw)), ""),))
 
 
 def _scrubbed(said: str, value: object, hidden: Iterable[str] = ()) -> str:

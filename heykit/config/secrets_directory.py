@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -68,9 +69,8 @@ class _Secrets:
             reason = getattr(error, "strerror", None) or type(error).__name__
             faults.append(_fault(self._path, "a directory that can be read", reason))
             return []
-        return [
-            self._path / name for name in names if not name.startswith(".") and not _is_directory(self._path / name)
-        ]
+        files = [self._path / name for name in names if not name.startswith(".")]
+        return [file for file in files if _is_file(file, faults)]
 
     def _text(self, file: Path, faults: list[ConfigFault]) -> str | None:
         try:
@@ -90,8 +90,13 @@ class _Secrets:
         return text.removesuffix("\n").removesuffix("\r")
 
 
-def _is_directory(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 - false, and no error, for what cannot be looked at
+def _is_file(path: Path, faults: list[ConfigFault]) -> bool:
+    """Tell whether there is a plain file: to read a pipe would wait for whoever writes it."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        faults.append(_fault(path, "a file that can be read", error.strerror or type(error).__name__))
+        return False
 
 
 def _fault(path: Path, expected: str, found: str) -> ConfigFault:

@@ -19,7 +19,8 @@ def overridden(app: FastAPI, overrides: Overrides) -> Generator[None]:
     """Put overrides into an application before its lifespan, and take them out after.
 
     A plain callable over a provider lives as long as that provider would, and is opened once in that time: a route and
-    what lies beneath it see the same object. (Put in by hand, FastAPI calls it for each request and each place.)
+    what lies beneath it see the same object, also where the provider itself would be called for each set of scopes that
+    is asked of the user. (Put in by hand, FastAPI calls it for each request and each place.)
     """
     before = dict(app.dependency_overrides)
     app.dependency_overrides.update(

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Annotated
 
 import pytest
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, Security
+from fastapi.security import SecurityScopes
 from fastapi.testclient import TestClient
 
 from heykit import lifespan, provided, scope
@@ -113,3 +114,32 @@ def test_what_was_overridden_before_is_so_again_afterwards(app: FastAPI) -> None
     with overridden(app, {session: list[int]}):
         assert app.dependency_overrides[session] is not before
     assert app.dependency_overrides == {session: before}
+
+
+def test_a_fake_is_one_object_though_the_original_is_called_for_each_set_of_scopes() -> None:
+    app = FastAPI(lifespan=lifespan)
+    made: list[str] = []
+
+    @scope.request
+    async def asked(scopes: SecurityScopes) -> object:
+        made.append(f"original {scopes.scopes}")
+        return object()
+
+    def beneath(of: object = provided(asked)) -> object:
+        return of
+
+    of_scope: object = Security(beneath, scopes=["read"])
+
+    @app.get("/")
+    async def get(one: object = provided(asked), two: object = of_scope) -> bool:
+        return one is two
+
+    def fake() -> object:
+        made.append("fake")
+        return object()
+
+    with TestClient(app) as client:
+        assert client.get("/").json() is False
+    with overridden(app, {asked: fake}), TestClient(app) as client:
+        assert client.get("/").json() is True
+    assert made == ["original []", "original ['read']", "fake"]

@@ -292,6 +292,16 @@ def test_a_stream_ends_with_its_session_and_no_other_does(tmp_path: Path, settin
         assert api.client.get(path, headers=who).status_code == 401
 
 
+@pytest.mark.parametrize(("trusted", "seen"), [("", "127.0.0.1"), ("127.0.0.1", "203.0.113.9")])
+def test_where_a_client_says_it_comes_from_is_believed_of_trusted_proxies_alone(
+    tmp_path: Path, trusted: str, seen: str
+) -> None:
+    with served(tmp_path, {"HEYGEN_APP__TRUSTED_PROXIES": trusted} if trusted else {}) as api:
+        api.client.headers["X-Forwarded-For"] = "203.0.113.9"
+        sessions = api.client.get("/api/v1/auth/sessions", headers=register(api)).json()
+        assert [session["ip"] for session in sessions] == [seen]
+
+
 def test_too_many_attempts_to_log_in_are_held_back(api: Served) -> None:
     register(api)
     answers = [api.client.post("/api/v1/auth/token", data={"username": "ADA", "password": "x"}) for _ in range(11)]

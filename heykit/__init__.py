@@ -7,8 +7,9 @@ The `Depends` chain is the wiring: `scope.application`, `scope.request` and `sco
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from heykit._lazy import front_door
 
+TYPE_CHECKING = False  # as `typing` calls it; type checkers go by the name
 if TYPE_CHECKING:
     from heykit import scope as scope
     from heykit.compiled import CompiledRoute as CompiledRoute
@@ -22,29 +23,26 @@ if TYPE_CHECKING:
 
     __version__: str
 else:
+    find = front_door(
+        __name__,
+        {
+            "heykit.compiled": "CompiledRoute",
+            "heykit.errors": "HeykitError",
+            "heykit.lifetime": "lifespan lifespan_with opened request_scope",
+            "heykit.scope": "Provider provided scope",
+        },
+    )
+
     # The front door is lazy: a component alone loads neither FastAPI nor a driver.
     def __getattr__(name: str) -> object:
-        from contextlib import suppress
-        from importlib import import_module, metadata
+        if name != "__version__":
+            return find(name)
+        from importlib import metadata
 
-        home = {
-            "scope": "scope",
-            "CompiledRoute": "compiled",
-            "HeykitError": "errors",
-            "lifespan": "lifetime",
-            "lifespan_with": "lifetime",
-            "opened": "lifetime",
-            "request_scope": "lifetime",
-            "Provider": "scope",
-            "provided": "scope",
-        }
-        if name == "__version__":
-            with suppress(metadata.PackageNotFoundError):  # a copy that was never installed has no version
-                return metadata.version("heykit")
-        if name not in home:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = import_module(f"heykit.{home[name]}")
-        return module if name == home[name] else getattr(module, name)
+        try:
+            return metadata.version("heykit")
+        except metadata.PackageNotFoundError:
+            raise AttributeError("a copy of heykit that was never installed has no version") from None
 
 
 __all__ = [

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import pkgutil
 import subprocess
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from shutil import copytree
+from types import ModuleType
 
 import pytest
 
 import heykit
 
 HEYKIT = Path(heykit.__file__).parent
+PACKAGES = ["heykit", *(f"heykit.{each.name}" for each in pkgutil.iter_modules(heykit.__path__) if each.ispkg)]
+
+
+def public(door: ModuleType) -> set[str]:
+    return set(door.__all__)
 
 
 def printed(code: str, *options: str) -> str:
@@ -27,9 +36,25 @@ def printed(code: str, *options: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", heykit.__all__)
-def test_every_public_name_is_there(name: str) -> None:
-    assert hasattr(heykit, name)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_there_and_none_but_a_module_has_the_name_of_one(package: str) -> None:
+    door = import_module(package)
+    modules = {each.name for each in pkgutil.iter_modules(door.__path__)}
+
+    assert all(isinstance(getattr(door, name), ModuleType) is (name in modules) for name in public(door))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_type_checkers_see_in_a_front_door_what_is_there(package: str) -> None:
+    door = import_module(package)
+    written = ast.parse(inspect.getsource(door))
+    seen = [each for each in ast.walk(written) if isinstance(each, ast.ImportFrom) and str(each.module) != "__future__"]
+
+    for each in seen:
+        home = import_module(str(each.module))
+        for name in {one.name for one in each.names} & public(door):
+            assert getattr(door, name) is getattr(home, name)
+    assert public(door) - {"__version__"} <= {name.name for each in seen for name in each.names}
 
 
 def test_the_version_is_the_installed_one() -> None:

@@ -26,35 +26,61 @@ judged by rules. A source of one's own is an object with `read`, which returns a
 
 from __future__ import annotations
 
-from heykit.config.dotenv import dotenv as dotenv
-from heykit.config.dynamic import Config as Config
-from heykit.config.dynamic import read as read
-from heykit.config.environment import environment as environment
-from heykit.config.json_file import json_file as json_file
-from heykit.config.loading import Entry as Entry
-from heykit.config.loading import Loaded as Loaded
-from heykit.config.loading import explain as explain
-from heykit.config.loading import load as load
-from heykit.config.mapping import mapping as mapping
-from heykit.config.protocol import Key as Key
-from heykit.config.protocol import Layer as Layer
-from heykit.config.protocol import Source as Source
-from heykit.config.protocol import Text as Text
-from heykit.config.protocol import Trail as Trail
-from heykit.config.rules import Between as Between
-from heykit.config.rules import MaxLength as MaxLength
-from heykit.config.rules import MinLength as MinLength
-from heykit.config.rules import OneOf as OneOf
-from heykit.config.rules import Pattern as Pattern
-from heykit.config.secret import Secret as Secret
-from heykit.config.secrets_directory import secrets_directory as secrets_directory
-from heykit.config.sizes import ByteSize as ByteSize
-from heykit.config.toml_file import toml_file as toml_file
-from heykit.config.urls import Url as Url
-from heykit.config.watching import watch as watch
-from heykit.config.yaml_file import yaml_file as yaml_file
-from heykit.errors import ConfigError as ConfigError
-from heykit.errors import ConfigFault as ConfigFault
+from heykit._lazy import front_door
+
+TYPE_CHECKING = False  # as `typing` calls it; type checkers go by the name
+if TYPE_CHECKING:
+    from heykit.config._dotenv import dotenv as dotenv
+    from heykit.config._environment import environment as environment
+    from heykit.config._json_file import json_file as json_file
+    from heykit.config._mapping import mapping as mapping
+    from heykit.config._secrets_directory import secrets_directory as secrets_directory
+    from heykit.config._toml_file import toml_file as toml_file
+    from heykit.config._yaml_file import yaml_file as yaml_file
+    from heykit.config.dynamic import Config as Config
+    from heykit.config.dynamic import read as read
+    from heykit.config.loading import Entry as Entry
+    from heykit.config.loading import Loaded as Loaded
+    from heykit.config.loading import explain as explain
+    from heykit.config.loading import load as load
+    from heykit.config.protocol import Key as Key
+    from heykit.config.protocol import Layer as Layer
+    from heykit.config.protocol import Source as Source
+    from heykit.config.protocol import Text as Text
+    from heykit.config.protocol import Trail as Trail
+    from heykit.config.rules import Between as Between
+    from heykit.config.rules import MaxLength as MaxLength
+    from heykit.config.rules import MinLength as MinLength
+    from heykit.config.rules import OneOf as OneOf
+    from heykit.config.rules import Pattern as Pattern
+    from heykit.config.secret import Secret as Secret
+    from heykit.config.sizes import ByteSize as ByteSize
+    from heykit.config.urls import Url as Url
+    from heykit.config.watching import watch as watch
+    from heykit.errors import ConfigError as ConfigError
+    from heykit.errors import ConfigFault as ConfigFault
+else:
+    __getattr__ = front_door(
+        __name__,
+        {
+            "heykit.config._dotenv": "dotenv",
+            "heykit.config._environment": "environment",
+            "heykit.config._json_file": "json_file",
+            "heykit.config._mapping": "mapping",
+            "heykit.config._secrets_directory": "secrets_directory",
+            "heykit.config._toml_file": "toml_file",
+            "heykit.config._yaml_file": "yaml_file",
+            "heykit.config.dynamic": "Config read",
+            "heykit.config.loading": "Entry Loaded explain load",
+            "heykit.config.protocol": "Key Layer Source Text Trail",
+            "heykit.config.rules": "Between MaxLength MinLength OneOf Pattern",
+            "heykit.config.secret": "Secret",
+            "heykit.config.sizes": "ByteSize",
+            "heykit.config.urls": "Url",
+            "heykit.config.watching": "watch",
+            "heykit.errors": "ConfigError ConfigFault",
+        },
+    )
 
 __all__ = [
     "Between",

@@ -29,7 +29,8 @@ Errors are `HeykitError` with a status: NotFound 404, Conflict and NotReady 409,
 
 from __future__ import annotations
 
-from heykit.heygen.avatar_store import Avatars, avatar_store
+from heykit.heygen._avatar_store import Avatars, avatar_store
+from heykit.heygen._shared_bell import shared_bell
 from heykit.heygen.avatars import AVATARS, Avatar, Colours, Hair, avatar_by_id
 from heykit.heygen.bell import Bell
 from heykit.heygen.endings import ring_end, session_end
@@ -42,7 +43,6 @@ from heykit.heygen.renderer import Renderer, RenderJob, Report
 from heykit.heygen.schema import MIGRATIONS
 from heykit.heygen.settings import Settings
 from heykit.heygen.shared import Shared
-from heykit.heygen.shared_bell import shared_bell
 from heykit.heygen.storyboard import storyboard_renderer
 from heykit.heygen.users import ROLES, Owner, Profile, User, Users, user_store
 from heykit.heygen.videos import Analytics, Content, Day, Status, Video, Videos, bytes_of_page, video_store

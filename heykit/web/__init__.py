@@ -12,6 +12,7 @@ RFC 9457 has it. `heykit.web.serving` serves an application with uvicorn.
 from __future__ import annotations
 
 from heykit.security.jwt import Claims
+from heykit.web._session_cookie import SessionCookie, is_cross_site, session_cookie
 from heykit.web.auth import SessionInfo, auth_router
 from heykit.web.client import Client, client_of
 from heykit.web.files import streamed
@@ -26,7 +27,6 @@ from heykit.web.guards import (
 from heykit.web.health import health_router
 from heykit.web.jwks import jwks_router
 from heykit.web.problem import Problem, problem_response, problems
-from heykit.web.session_cookie import SessionCookie, is_cross_site, session_cookie
 from heykit.web.tokens import token_granted, token_refused
 
 __all__ = [

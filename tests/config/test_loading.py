@@ -14,6 +14,7 @@ from typing import Annotated, Literal, NewType
 
 import pytest
 
+import heykit
 from heykit.config import (
     Between,
     ConfigError,
@@ -379,13 +380,30 @@ def test_metadata_of_others_does_not_hide_a_section() -> None:
     assert Noted(Database("x")) == load(Noted, [variables(DATABASE__URL="x")])
 
 
-def test_importing_config_loads_neither_fastapi_nor_pydantic_nor_what_is_not_used_yet() -> None:
-    program = (
-        "import sys, heykit.config; print({'fastapi', 'pydantic', 'anyio', 'tomllib', 'logging'} & sys.modules.keys())"
+def modules_after(program: str) -> set[str]:
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", f"{program}; import sys; print(*sys.modules)"],
+        cwd=Path(heykit.__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
 
-    assert ran.stdout == "set()\n"
+
+def test_importing_config_loads_nothing_but_its_front_door() -> None:
+    assert modules_after("import heykit.config") - modules_after("import sys") <= {
+        "heykit", "heykit._lazy", "heykit.config", "__future__",
+    }  # fmt: skip
+
+
+def test_the_parts_of_config_load_neither_fastapi_nor_pydantic_nor_what_is_not_used_yet() -> None:
+    loaded = modules_after("from heykit.config import MinLength, Secret, environment, explain, json_file, load")
+
+    others = ("_dotenv", "_toml_file", "_yaml_file", "yaml_nodes", "dynamic", "watching", "json_lines")
+    assert "heykit.config.loading" in loaded
+    assert not loaded & {"fastapi", "pydantic", "anyio", "tomllib", "yaml", "logging", "asyncio"}
+    assert not loaded & {f"heykit.config.{name}" for name in others}
 
 
 def test_settings_cannot_be_changed() -> None:

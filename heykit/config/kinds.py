@@ -173,47 +173,34 @@ NONE = scalar("none", lambda text: NO if text else None, lambda raw: None if raw
 
 def choice(options: Sequence[object]) -> Kind:
     """Read one of the values of a `Literal`; its type counts, so `True` is not `1`."""
-    names = {_spelling(option): option for option in options}
-    typed = {(type(option), option): option for option in options}
-    names_of_enums = {member.name for member in options if isinstance(member, Enum)}
-
-    def from_value(raw: object) -> object:
-        if isinstance(raw, str) and raw in names_of_enums:
-            return names[raw]
-        return typed.get((type(raw), raw), NO) if isinstance(raw, str | int | bytes | Enum | None) else NO
-
-    return scalar(f"one of {', '.join(names)}", lambda text: names.get(text, NO), from_value, discreet="str")
-
-
-def _spelling(option: object) -> str:
-    match option:
-        case bool():
-            return str(option).lower()
-        case Enum():
-            return option.name
-        case None:
-            return ""
-        case _:
-            return str(option)
+    return _one_of(options, {one.name: one for one in options if isinstance(one, Enum)}, "str")
 
 
 def member(enum: type[Enum]) -> Kind:
     """Read a member of an enumeration by its value, else by its name."""
-    names = dict(enum.__members__)
-    written = {_spelling(one.value): one for one in reversed(enum)}
+    return _one_of(tuple(enum), enum.__members__, enum.__name__)
+
+
+def _one_of(options: Sequence[object], members: Mapping[str, object], discreet: str) -> Kind:
+    values = [(one.value if isinstance(one, Enum) else one, one) for one in options]
+    written = {_spelling(value): one for value, one in reversed(values)}
 
     def from_text(text: str) -> object:
-        return written.get(text, names.get(text, NO))
+        return written.get(text, members.get(text, NO))
 
     def from_value(raw: object) -> object:
-        if isinstance(raw, enum):
-            return raw
-        same = [one for one in enum if type(one.value) is type(raw) and one.value == raw]
-        return same[0] if same else names.get(raw, NO) if isinstance(raw, str) else NO
+        same = [one for value, one in values if raw is one or (type(value) is type(raw) and value == raw)]
+        return same[0] if same else members.get(raw, NO) if isinstance(raw, str) else NO
 
     return scalar(
-        f"one of {', '.join(_spelling(one.value) for one in enum)}", from_text, from_value, discreet=enum.__name__
+        f"one of {', '.join(_spelling(value) for value, _ in values)}", from_text, from_value, discreet=discreet
     )
+
+
+def _spelling(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def either(members: Sequence[Kind], *, optional: bool) -> Kind:

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass, field
 from datetime import timedelta
 from enum import Enum, IntEnum
@@ -378,6 +379,26 @@ def test_metadata_of_others_does_not_hide_a_section() -> None:
         database: Annotated[Database, "the main one"]
 
     assert Noted(Database("x")) == load(Noted, [variables(DATABASE__URL="x")])
+
+
+class Colour(Enum):
+    RED = "#f00"
+    BLUE = "#00f"
+
+
+@pytest.mark.parametrize("written", ["#f00", "RED"])
+@pytest.mark.parametrize("source", [lambda text: variables(COLOUR=text), lambda text: mapping({"colour": text})])
+def test_members_in_a_literal_are_read_as_members_of_their_enumeration_are(
+    written: str, source: Callable[[str], Source]
+) -> None:
+    @dataclass(frozen=True)
+    class Painted:
+        colour: Literal[Colour.RED, "none"] = Colour.RED
+
+    assert load(Painted, [source(written)]).colour is Colour.RED
+    assert load(Painted, [source("none")]).colour == "none"
+    with pytest.raises(ConfigError, match="expected one of #f00, none, found '#00f'"):
+        load(Painted, [source("#00f")])
 
 
 def modules_after(program: str) -> set[str]:

@@ -20,6 +20,16 @@ class HeykitError(Exception):
     status: int = 500
     had_no_effect: bool = False
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Come out of a pickle, from another process, as it was: what made it took other arguments than it holds."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[HeykitError], args: tuple[object, ...], held: Mapping[str, object]) -> HeykitError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(held)
+    return error
+
 
 @dataclass(frozen=True)
 class Fault:

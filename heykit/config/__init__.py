@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from heykit.config._yaml_file import yaml_file as yaml_file
     from heykit.config.dynamic import Config as Config
     from heykit.config.dynamic import read as read
-    from heykit.config.loading import Entry as Entry
-    from heykit.config.loading import Loaded as Loaded
-    from heykit.config.loading import explain as explain
+    from heykit.config.explaining import Entry as Entry
+    from heykit.config.explaining import Loaded as Loaded
+    from heykit.config.explaining import explain as explain
     from heykit.config.loading import load as load
     from heykit.config.protocol import Key as Key
     from heykit.config.protocol import Layer as Layer
@@ -71,7 +71,8 @@ else:
             "heykit.config._toml_file": "toml_file",
             "heykit.config._yaml_file": "yaml_file",
             "heykit.config.dynamic": "Config read",
-            "heykit.config.loading": "Entry Loaded explain load",
+            "heykit.config.explaining": "Entry Loaded explain",
+            "heykit.config.loading": "load",
             "heykit.config.protocol": "Key Layer Source Text Trail",
             "heykit.config.rules": "Between MaxLength MinLength OneOf Pattern",
             "heykit.config.secret": "Secret",

@@ -16,8 +16,9 @@ def environment(
 
     A variable is the prefix and the key in capitals, its parts joined by `separator`. Text is converted to the
     setting's type: true/false/1/0/yes/no/on/off; lists as a JSON array or separated by commas; tables as a JSON object,
-    which replaces the whole table; empty text is None where None is allowed. `HEYGEN_HOSTS__0` is one item, laid over
-    the list of an earlier source.
+    which replaces the whole table; empty text is None where None is allowed. `HEYGEN_DATABASE` is a whole section as a
+    JSON object, laid key by key over that of an earlier source. `HEYGEN_HOSTS__0` is one item, laid over the list of an
+    earlier source, and `HEYGEN_LIMITS__CPU` the entry `cpu` of a table.
 
     A variable under the prefix that nearly spells a setting, or in another case, is a fault. One that resembles none
     follows `unknown`: "warn" logs its name to the logger `heykit.config`, once for this source. With an empty prefix

@@ -24,6 +24,8 @@ def secrets_directory(path: str | Path, *, required: bool = True) -> OpenSource:
     whatever its type. A file that nearly spells a setting is a fault, others are warned of. A directory that is missing
     is a fault if `required`.
     """
+    if not str(path):
+        raise ValueError("the path of the directory is empty, which would be the working directory")
     return _Secrets(Path(path), Variables(Naming("", "__", "warn", owns_all=True)), required=required)
 
 
@@ -83,7 +85,7 @@ class _Secrets:
             faults.append(_fault(file, f"a file of up to {_LONGEST} bytes", "a larger one"))
             return None
         try:
-            text = data.decode("utf-8")
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             faults.append(_fault(file, "text in UTF-8", "bytes of another encoding"))
             return None

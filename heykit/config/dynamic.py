@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Final, TypeVar, cast
+from types import MappingProxyType
+from typing import Final, TypeVar, cast
 
+from heykit.config import kinds
 from heykit.config.kinds import Complaint, Kind, Wrong, read_as
-from heykit.config.layers import merged, owner
+from heykit.config.layers import laid, merged, owner
+from heykit.config.loading import Faulty
 from heykit.config.mask import dotted, printable
 from heykit.config.nearest import nearest
-from heykit.config.plan import kind_of
+from heykit.config.plan import Rule, kind_of, ruled
 from heykit.config.protocol import Layer, Source, Text
 from heykit.config.rules import Between, MaxLength, MinLength, OneOf, Pattern
 from heykit.config.secret import Secret
+from heykit.config.sizes import SIZE
+from heykit.config.urls import URL
 from heykit.errors import ConfigError, ConfigFault
 
 T = TypeVar("T")
 
-_TYPES: Final[Mapping[str, object]] = {
-    "str": str, "string": str, "int": int, "integer": int, "float": float, "number": float, "bool": bool,
-    "boolean": bool, "list": list[object], "secret": Secret,
-}  # fmt: skip
+_TYPES: Final[Mapping[str, Kind]] = MappingProxyType({
+    "str": kinds.STR, "string": kinds.STR, "int": kinds.INT, "integer": kinds.INT, "float": kinds.FLOAT,
+    "number": kinds.FLOAT, "bool": kinds.BOOL, "boolean": kinds.BOOL, "list": kinds.items(kinds.ANY, list),
+    "dict": kinds.table(kinds.ANY), "table": kinds.table(kinds.ANY), "secret": kinds.secret(kinds.STR), "url": URL,
+    "path": kinds.PATH, "duration": kinds.DURATION, "size": SIZE,
+})  # fmt: skip
+_NUMBER: Final = kinds.either([kinds.INT, kinds.FLOAT], optional=False)
 _RULES: Final = ("type", "required", "default", "pattern", "min_length", "max_length", "min", "max", "one_of")
 _ABSENT: Final = object()
 
@@ -29,7 +37,7 @@ _ABSENT: Final = object()
 def read(sources: Sequence[Source]) -> Config:
     """Read all that the sources hold; later ones win, key by key. Raises `ConfigError` for what is wrong with them.
 
-    Of variables every one under the prefix is read: `HEYGEN_DATABASE__URL` is `database.url`.
+    Of variables every one under the prefix is read: `HEYGEN_DATABASE__URL` is `database.url`, in small letters.
     """
     layers = [_all_of(source) for source in sources]
     faults = [fault for layer in layers for fault in layer.faults]
@@ -49,26 +57,19 @@ class Config:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
         self._values = merged(layers)
-        self._defaults: dict[str, object] = {}
+        self._defaults = Layer({}, lambda _: "default")
 
     def __repr__(self) -> str:
         return f"Config(keys={self.stats()['keys']})"
 
     def get(self, key: str, kind: type[T], default: T | None = None) -> T:
-        """Give a setting as this type, or the default where nothing is set.
+        """Give a setting as this type, or the default where nothing is set (None for a type that has it).
 
         Raises `ConfigError` for one that is of another type, and for one that is not set and has no default.
         """
-        _kind_of(kind)
-        found = self._at(key)
-        if found is _ABSENT:
-            found = self._defaults.get(key, default)
-            if found is not None:
-                return cast("T", found)
-            raise ConfigError([ConfigFault(key, _expected(kind), self._places(key), "nothing", self._near(key))])
-        value = read_as(_kind_of(kind), found)
-        if type(value) is Wrong:
-            raise ConfigError([self._fault(key, complaint) for complaint in value.complaints])
+        value = self._read(key, _kind_of(kind), default)
+        if isinstance(value, Faulty):
+            raise ConfigError(value.faults)
         return cast("T", value)
 
     def section(self, prefix: str) -> Mapping[str, object]:
@@ -78,10 +79,8 @@ class Config:
 
     def origin(self, key: str) -> str:
         """Tell where a setting came from: the variable, the file and line; "default", or "" for one that is not set."""
-        layer = owner(self._layers, _steps(key)) if self._at(key) is not _ABSENT else None
-        if layer is not None:
-            return layer.origin(_steps(key))
-        return "default" if key in self._defaults else ""
+        layer = owner(self._all(), _steps(key)) if self._at(key) is not _ABSENT else None
+        return "" if layer is None else layer.origin(_steps(key))
 
     def stats(self) -> Mapping[str, int]:
         """Count the sources and the keys that are set."""
@@ -90,25 +89,44 @@ class Config:
     def validate(self, rules: Mapping[str, Mapping[str, object]]) -> None:
         """Judge settings by rules: `{"database.url": {"type": "str", "required": True, "pattern": "^postgres"}}`.
 
-        A rule may have `type` (a type, or its name), `required`, `default` (which `get` gives from then on), `pattern`,
-        `min_length`, `max_length`, `min`, `max` and `one_of`. Raises `ConfigError` with every fault at once, and
-        `TypeError` for a rule that there is not.
+        A rule may have `type` (a type, or its name; without one any will do), `required`, `default` (which is set from
+        then on), `pattern`, `min_length`, `max_length`, `min`, `max` and `one_of`. Raises `ConfigError` with every
+        fault at once, and `TypeError` for a rule that there is not, or whose default does not keep it.
         """
-        faults: list[ConfigFault] = []
-        defaults: dict[str, object] = {}
-        for key, rule in rules.items():
-            kind = _kind(key, rule)
-            found = self._at(key)
-            if found is not _ABSENT:
-                value = read_as(kind, found)
-                faults += [self._fault(key, one) for one in value.complaints] if type(value) is Wrong else []
-            elif rule.get("default") is not None:
-                defaults[key] = rule["default"]
-            elif rule.get("required", False):
-                faults.append(ConfigFault(key, kind.expected, self._places(key), "nothing", self._near(key)))
+        judging = {key: _kind(key, rule) for key, rule in rules.items()}
+        faults = [fault for key, rule in rules.items() for fault in self._judged(key, judging[key], rule)]
         if faults:
             raise ConfigError(faults)
-        self._defaults.update(defaults)
+        defaults: Mapping[str, object] = self._defaults.values
+        for key, rule in rules.items():
+            if rule.get("default") is not None and self._at(key) is _ABSENT:
+                defaults = cast("Mapping[str, object]", laid(defaults, _nested(_steps(key), rule["default"])))
+        self._defaults = Layer(defaults, self._defaults.origin)
+        self._values = merged(self._all())
+
+    def _read(self, key: str, kind: Kind, default: object) -> object:
+        """Give a setting or what is wrong with it; the caller raises, so that no traceback passes by raw values."""
+        found = self._at(key)
+        if found is _ABSENT and default is not None:
+            return default
+        value = kind.read(None) if found is _ABSENT else read_as(kind, found)
+        if type(value) is not Wrong:
+            return value
+        if found is _ABSENT:
+            return Faulty([ConfigFault(key, kind.expected, self._places(key), "nothing", self._near(key))])
+        return Faulty([self._fault(key, complaint) for complaint in value.complaints])
+
+    def _judged(self, key: str, kind: Kind, rule: Mapping[str, object]) -> Sequence[ConfigFault]:
+        is_absent = self._at(key) is _ABSENT
+        if is_absent and (rule.get("default") is not None or not rule.get("required", False)):
+            return ()
+        value = self._read(key, kind, None)
+        if is_absent and not isinstance(value, Faulty):
+            return [ConfigFault(key, kind.expected, self._places(key), "nothing", self._near(key))]
+        return value.faults if isinstance(value, Faulty) else ()
+
+    def _all(self) -> Sequence[Layer]:
+        return [self._defaults, *self._layers]
 
     def _at(self, key: str) -> object:
         found: object = self._values
@@ -120,7 +138,7 @@ class Config:
 
     def _fault(self, key: str, complaint: Complaint) -> ConfigFault:
         trail = (*_steps(key), *complaint.trail)
-        layer = owner(self._layers, trail)
+        layer = owner(self._all(), trail)
         origin = "" if layer is None else layer.origin(trail)
         return ConfigFault(dotted(trail), complaint.expected, origin, complaint.found, complaint.suggestion)
 
@@ -134,6 +152,12 @@ class Config:
         return "" if near is None else printable(".".join([*above, near]))
 
 
+def _nested(steps: Sequence[str], value: object) -> object:
+    for step in reversed(steps):
+        value = {step: value}
+    return value
+
+
 def _steps(key: str) -> tuple[str, ...]:
     return tuple(key.split("."))
 
@@ -144,19 +168,25 @@ def _kind(key: str, rule: Mapping[str, object]) -> Kind:
         near = nearest(str(min(unknown)), _RULES)
         hint = f": did you mean {near}?" if near else f": there are {', '.join(_RULES)}"
         raise TypeError(f"the rule of {key} has {min(unknown)!r}{hint}")
-    hint_of_type = rule.get("type", str)
-    named = _TYPES.get(hint_of_type) if isinstance(hint_of_type, str) else hint_of_type
-    if named is None:
-        raise TypeError(
-            f"the rule of {key} has the type {hint_of_type!r}: name one of {', '.join(_TYPES)}, or give a type"
-        )
-    if named == list[object]:
-        named = list[str]
     try:
-        judges = _judges(rule)
+        kind = ruled(_typed(key, rule), _judges(rule))
     except (ValueError, re.error) as error:
         raise TypeError(f"the rule of {key} cannot be read: {error}") from None
-    return _kind_of(Annotated[(named, *judges)] if judges else named)
+    default = rule.get("default")
+    if default is not None and type(kind.read(default)) is Wrong:
+        raise TypeError(f"the rule of {key} has a default that is not {kind.expected}")
+    return kind
+
+
+def _typed(key: str, rule: Mapping[str, object]) -> Kind:
+    hint = rule.get("type")
+    if hint is None:
+        return _NUMBER if "min" in rule or "max" in rule else kinds.ANY
+    if not isinstance(hint, str):
+        return _kind_of(hint)
+    if hint not in _TYPES:
+        raise TypeError(f"the rule of {key} has the type {hint!r}: name one of {', '.join(_TYPES)}, or give a type")
+    return _TYPES[hint]
 
 
 def _kind_of(hint: object) -> Kind:
@@ -167,8 +197,8 @@ def _kind_of(hint: object) -> Kind:
     raise TypeError(message)
 
 
-def _judges(rule: Mapping[str, object]) -> list[object]:
-    judges: list[object] = []
+def _judges(rule: Mapping[str, object]) -> Sequence[Rule]:
+    judges: list[Rule] = []
     if "pattern" in rule:
         judges.append(Pattern(str(rule["pattern"])))
     if "min_length" in rule:
@@ -177,14 +207,12 @@ def _judges(rule: Mapping[str, object]) -> list[object]:
         judges.append(MaxLength(int(str(rule["max_length"]))))
     if "min" in rule or "max" in rule:
         judges.append(Between(float(str(rule.get("min", "-inf"))), float(str(rule.get("max", "inf")))))
-    allowed = rule.get("one_of")
-    if isinstance(allowed, list | tuple | set | frozenset):
+    if "one_of" in rule:
+        allowed = rule["one_of"]
+        if not isinstance(allowed, list | tuple | set | frozenset):
+            raise ValueError("one_of is a list of what is allowed")
         judges.append(OneOf(*allowed))
     return judges
-
-
-def _expected(kind: object) -> str:
-    return _kind_of(kind).expected
 
 
 def _plain(value: Mapping[str, object]) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -19,11 +20,15 @@ Form: TypeAlias = Literal["toml", "env", "json"]
 
 
 _NO_DEFAULT: Final = object()
+_UNTOLD: Final = object()
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class _Line(NamedTuple):
-    """One setting of a template; `default` as JSON has it, `_NO_DEFAULT` for what must be set."""
+    """One setting of a template.
+
+    `default` is as JSON has it, `_NO_DEFAULT` for what must be set, `_UNTOLD` for a secret.
+    """
 
     key: Key
     expected: str
@@ -36,7 +41,7 @@ def example(settings: type[object], form: Form, *, prefix: str = "", separator: 
     """Write a template of a settings class: each setting with what is expected and its default.
 
     What has a default is commented out in TOML and variables; JSON has no comments, and so holds the defaults. Secrets,
-    and URLs with a password in them, are left empty.
+    and URLs with a password in them, are left empty, and where they have a default, out of JSON.
     """
     found = [*_lines(plan(settings), (), _NO_DEFAULT)]
     if form == "json":
@@ -51,13 +56,17 @@ def _lines(section: Section, within: Key, base: object, *, optional: int = 0) ->
         key = (*within, field.name)
         default = _default(field, base)
         if field.section is None:
-            hides = default is not _NO_DEFAULT and (field.kind.secret or _has_password(default))
-            told = default if default is _NO_DEFAULT else "" if hides else _plain(default)
-            yield _Line(key, " ".join(field.kind.expected.split()), told, optional)
+            yield _Line(key, " ".join(field.kind.expected.split()), _told(field, default), optional)
         else:
             beneath = _NO_DEFAULT if default is None else default
             leads = optional or (len(key) if default is None else 0)
             yield from _lines(field.section, key, beneath, optional=leads)
+
+
+def _told(field: Field, default: object) -> object:
+    if default is _NO_DEFAULT or default is None:
+        return default
+    return _UNTOLD if field.kind.secret or _has_password(default) else _plain(default)
 
 
 def _default(field: Field, base: object) -> object:
@@ -72,7 +81,7 @@ def _toml(lines: Sequence[_Line]) -> Iterator[str]:
         if line.key[:-1] != within:
             within = line.key[:-1]
             yield from ("", f"{'# ' if line.optional else ''}[{'.'.join(map(_toml_name, within))}]")
-        default = "" if line.default is _NO_DEFAULT else line.default
+        default = "" if line.default in (_NO_DEFAULT, _UNTOLD) else line.default
         yield from _setting(line, f"{_toml_name(line.key[-1])} = {_toml_value(default)}")
 
 
@@ -82,7 +91,7 @@ def _variables(lines: Sequence[_Line], prefix: str, separator: str) -> Iterator[
         if line.key[:-1] != within:
             within = line.key[:-1]
             yield from ("", f"# {'.'.join(within)}")
-        value = "" if line.default is _NO_DEFAULT or line.default is None else line.default
+        value = "" if line.default in (_NO_DEFAULT, _UNTOLD, None) else line.default
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         yield from _setting(line, f"{prefix}{separator.join(line.key).upper()}={_quoted(text)}")
 
@@ -102,8 +111,16 @@ def _table(lines: Sequence[_Line]) -> dict[str, object]:
             inner = held.setdefault(name, {})
             assert isinstance(inner, dict)
             held = inner
-        held[key[-1]] = None if line.optional else "" if line.default is _NO_DEFAULT else line.default
+        if line.optional or (line.default is not _UNTOLD and not _is_beyond_json(line.default)):
+            held[key[-1]] = None if line.optional else "" if line.default is _NO_DEFAULT else line.default
     return table
+
+
+def _is_beyond_json(value: object) -> bool:
+    # RFC 8259, section 6: infinity and NaN are no numbers of JSON.
+    if isinstance(value, list | dict):
+        return any(map(_is_beyond_json, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and not isfinite(value)
 
 
 def _has_password(value: object) -> bool:

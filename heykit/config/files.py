@@ -41,7 +41,7 @@ class File:
         if isinstance(text, ConfigFault):
             return self._empty(text)
         if text is None:
-            return self._empty()
+            return self._none()
         values = self._parse(text)
         if isinstance(values, Broken):
             return self._empty(broken(self._path, self._format, values))
@@ -52,8 +52,12 @@ class File:
     def _place(self, line: int | None) -> str:
         return place(self._path, line)
 
-    def _empty(self, *faults: ConfigFault) -> Layer:
-        return Layer({}, lambda _: self._place(None), faults)
+    def _empty(self, fault: ConfigFault) -> Layer:
+        # What is missing may well stand there.
+        return Layer({}, lambda _: f"{self._place(None)} (not read)", [fault])
+
+    def _none(self) -> Layer:
+        return Layer({}, lambda _: self._place(None))
 
     def read_all(self) -> Layer:
         return self.read(())
@@ -78,6 +82,8 @@ class File:
 
 def text_of(path: str | Path, format: str, *, required: bool) -> str | ConfigFault | None:
     """Read the text of a file, or say what is wrong with it; `None` for one that may be missing and is."""
+    if not str(path):
+        return ConfigFault("", "a path", format, "an empty one")
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -86,12 +92,16 @@ def text_of(path: str | Path, format: str, *, required: bool) -> str | ConfigFau
     except OSError as error:
         return ConfigFault("", "a file that can be read", place(path), error.strerror or type(error).__name__)
     except ValueError:
-        return ConfigFault("", "a path", place(path), "a null character in it")
+        return ConfigFault("", "a path", place(path), _bad_character(path))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
     return ConfigFault("", f"valid {format} in UTF-8", place(path, line), "bytes of another encoding")
+
+
+def _bad_character(path: str | Path) -> str:
+    return "a null character in it" if "\0" in str(path) else "a character in it that no path has"
 
 
 def broken(path: str | Path, format: str, what: Broken) -> ConfigFault:

@@ -43,13 +43,15 @@ class Wrong(NamedTuple):
 class Kind(NamedTuple):
     """A type of settings: how it is read, how it is called, and whether it hides what it holds.
 
-    `discreet` is the name that lists no allowed values: they might be secrets.
+    `discreet` is the name that lists no allowed values: they might be secrets. `is_open` says that names of its own
+    choosing may stand beneath it, as in a table.
     """
 
     read: Read
     expected: str
     discreet: str = ""
     secret: bool = False
+    is_open: bool = False
 
 
 NO = object()
@@ -109,7 +111,7 @@ def _bool_text(text: str) -> object:
 
 def _path_value(raw: object) -> object:
     # An empty text would be the working directory, which nobody asks for by leaving a variable empty.
-    return Path(raw) if isinstance(raw, str | Path) and raw != "" else NO
+    return Path(raw) if isinstance(raw, str | Path) and raw != "" and "\0" not in str(raw) else NO
 
 
 _DURATION = r"(?P<amount>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|us|[wdhms])\s*"
@@ -171,6 +173,9 @@ DURATION = scalar("duration, like 30s or 1h30m or a number of seconds", _duratio
 NONE = scalar("none", lambda text: NO if text else None, lambda raw: None if raw is None else NO)
 
 
+ANY = Kind(lambda raw: raw.value if type(raw) is Text else raw, "a value", is_open=True)
+
+
 def choice(options: Sequence[object]) -> Kind:
     """Read one of the values of a `Literal`; its type counts, so `True` is not `1`."""
     return _one_of(options, {one.name: one for one in options if isinstance(one, Enum)}, "str")
@@ -213,13 +218,25 @@ def either(members: Sequence[Kind], *, optional: bool) -> Kind:
     def read(raw: object) -> object:
         if optional and (raw is None or (type(raw) is Text and raw.value == "")):
             return None
-        fitting = (value for one in members if type(value := one.read(raw)) is not Wrong)
-        value = next(fitting, NO)
-        if value is not NO:
-            return value
-        return members[0].read(raw) if len(members) == 1 else wrong(expected, raw)
+        refused: list[Wrong] = []
+        for one in members:
+            value = one.read(raw)
+            if type(value) is not Wrong:
+                return value
+            refused.append(value)
+        return refused[0] if len(members) == 1 else _nearest(raw, refused) or wrong(expected, raw)
 
-    return hiding(Kind(read, expected, discreet), members)
+    return hiding(Kind(read, expected, discreet, is_open=any(one.is_open for one in members)), members)
+
+
+def _nearest(raw: object, refused: Sequence[Wrong]) -> Wrong | None:
+    """Find what comes nearest to a table or a list: it complains further in, of the least, and has suggestions."""
+    if (type(raw) is Text and not raw.value.lstrip().startswith(("{", "["))) or isinstance(raw, str):
+        return None
+    inside = [one for one in refused if all(complaint.trail for complaint in one.complaints)]
+    return min(
+        inside, default=None, key=lambda one: (len(one.complaints), not any(each.suggestion for each in one.complaints))
+    )
 
 
 def hiding(kind: Kind, inner: Iterable[Kind]) -> Kind:
@@ -258,7 +275,7 @@ def secret(inner: Kind) -> Kind:
             return Wrong((Complaint(expected, HIDDEN),))
         return Secret(value)
 
-    return Kind(read, expected, expected, secret=True)
+    return Kind(read, expected, expected, secret=True, is_open=inner.is_open)
 
 
 def items(item: Kind, build: Callable[[list[object]], object]) -> Kind:
@@ -293,7 +310,9 @@ def listed(raw: object) -> Sequence[object] | None:
     if text.startswith("["):
         opened = unpacked(text)
         return opened if isinstance(opened, list) else None
-    return [Text(part.strip(), hidden=raw.hidden) for part in text.split(",")] if text else []
+    # A comma in a password cuts a URL into parts of which no longer each looks like one.
+    hidden = raw.hidden or ("@" in text and "/" in text)
+    return [Text(part.strip(), hidden=hidden) for part in text.split(",")] if text else []
 
 
 def unpacked(text: str) -> object:
@@ -324,4 +343,4 @@ def table(item: Kind) -> Kind:
         complaints = [one for key, value in read.items() if type(value) is Wrong for one in value.under(key)]
         return Wrong(tuple(complaints)) if complaints else read
 
-    return hiding(Kind(read, expected, f"table of {item.discreet}"), [item])
+    return hiding(Kind(read, expected, f"table of {item.discreet}", is_open=True), [item])

@@ -21,11 +21,11 @@ def merged(layers: Sequence[Layer]) -> Mapping[str, object]:
 def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> Mapping[str, object]:
     result = dict(lower)
     for name, value in upper.items():
-        result[name] = _laid(result.get(name), value)
+        result[name] = laid(result.get(name), value)
     return result
 
 
-def _laid(below: object, value: object) -> object:
+def laid(below: object, value: object) -> object:
     """Lay one value over another."""
     if isinstance(value, Indexed):
         return _items(below, value)
@@ -44,9 +44,9 @@ def _items(below: object, items: Indexed) -> object:
         if place > len(found):
             return items
         if place == len(found):
-            found.append(_laid(None, items[place]))
+            found.append(laid(None, items[place]))
         else:
-            found[place] = _laid(found[place], items[place])
+            found[place] = laid(found[place], items[place])
     return found
 
 
@@ -56,18 +56,18 @@ def _table(value: object) -> Mapping[str, object] | None:
         return None if isinstance(value, Indexed) else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type | Text):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    opened = _opened(value) if isinstance(value, Text) else None
-    return opened if isinstance(opened, Mapping) else None
+    table = opened(value) if isinstance(value, Text) else None
+    return table if isinstance(table, Mapping) else None
 
 
 def _list(value: object) -> list[object]:
     if isinstance(value, Text) and not value.value.strip().startswith("["):
         return [*(listed(value) or ())]
-    opened = _opened(value) if isinstance(value, Text) else value
-    return [*opened] if isinstance(opened, list | tuple) else []
+    found = opened(value) if isinstance(value, Text) else value
+    return [*found] if isinstance(found, list | tuple) else []
 
 
-def _opened(text: Text) -> object:
+def opened(text: Text) -> object:
     """Read JSON out of a text; what comes out of a hidden one is hidden."""
     return _hidden(unpacked(text.value)) if text.hidden else unpacked(text.value)
 

@@ -17,11 +17,14 @@ _LONGEST = 80
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*://"
 # What stands before the path of a URL that has lost its `@host`: what follows the colon is no port, so a password.
 _NO_PORT = r"(?<=://)(?!\[)[^/?#@]*:(?!\d*(?:[/?#,]|$))[^@]*"
-_PARAMETER = r"(?i)([?&;][^=&;]*(?:password|passwd|pwd|secret|token|key)[^=&;]*=)[^&;]+"
+_PARAMETER = (
+    r"(?i)((?:^|[?&;#\s])[^=&;\s]*(?:password|passwd|pwd|secret|token|key|signature|sig)[^=&;\s]*\s*=\s*)"
+    r"(?:'[^']*'|\"[^\"]*\"|[^&;\s]+)"
+)
 
 
 def masked(text: str) -> str:
-    """Hide the user info of a URL, well-formed or not, and query parameters that are named like secrets.
+    """Hide the user info of a URL, well-formed or not, and parameters that are named like secrets.
 
     All before the *last* `@` is hidden: a password may hold `/` and `@` though RFC 3986 (section 3.2.1) forbids it.
     """

@@ -100,10 +100,18 @@ def _unset(field: Field, base: object) -> object:
     if base is not None:
         return getattr(base, field.name)
     if field.default is not None:
-        return field.default()
+        return _made(field.default)
     if field.section is not None and not field.optional:
         return field.section.read({})
     return Wrong((Complaint(field.kind.expected, "nothing", missing=True),))
+
+
+def _made(default: Callable[[], object]) -> object:
+    try:
+        return default()
+    except Exception as error:  # noqa: BLE001 - the factory is the user's, and its traceback would show the other settings
+        name = type(error).__name__
+    return Wrong((Complaint(f"a value, for the factory of the default raised {name}", "nothing", missing=True),))
 
 
 def _built(cls: type[object], values: Mapping[str, object], raw: object) -> object:
@@ -111,7 +119,7 @@ def _built(cls: type[object], values: Mapping[str, object], raw: object) -> obje
         return cls(**values)
     except Exception as error:  # noqa: BLE001 - `__post_init__` is the user's: what it refuses is a fault like any other
         foreseen = isinstance(error, ValueError)
-        said = str(error) if foreseen else f"settings {cls.__name__} accepts ({type(error).__name__})"
+        said = (foreseen and str(error)) or f"settings {cls.__name__} accepts ({type(error).__name__})"
     return Wrong((Complaint(_scrubbed(said, values, hidden_texts(raw)), ""),))
 
 
@@ -139,6 +147,8 @@ def _secrets(value: object, *, inside: bool = False) -> Iterator[str]:
 
 def plan(cls: type[object]) -> Section:
     """Compile a settings class, once. Raises `TypeError` for a class that cannot hold settings."""
+    if not isinstance(cls, type):
+        raise TypeError(f"settings are given as their class, not as a {type(cls).__name__}: load(Settings, sources)")
     return _plan(cast(Hashable, cls))  # a class is, but mypy sees `object.__hash__` unbound
 
 
@@ -155,6 +165,11 @@ def _section(cls: type[object], within: Within) -> Section:
     if cls in within:
         raise TypeError(f"{cls.__qualname__} holds itself: settings are nested to a fixed depth")
     resolved = hints(cls)
+    needed = [
+        name for name, hint in resolved.items() if isinstance(hint, dataclasses.InitVar) and not hasattr(cls, name)
+    ]
+    if needed:
+        raise TypeError(f"{cls.__qualname__}.{needed[0]} is an InitVar, which no setting is: make it a field")
     fields = tuple(_field(cls, one, resolved[one.name], (*within, cls)) for one in dataclasses.fields(cls) if one.init)
     keys = tuple(key for field in fields for key in _keys(field))
     return Section(cls, fields, frozenset(field.name for field in fields), keys)
@@ -163,6 +178,8 @@ def _section(cls: type[object], within: Within) -> Section:
 def _keys(field: Field) -> Iterator[Key]:
     if field.section is None:
         yield (field.name,)
+        if field.kind.is_open:
+            yield (field.name, "*")
     else:
         yield from ((field.name, *key) for key in field.section.keys)
 
@@ -252,7 +269,7 @@ def _section_kind(section: Section) -> Kind:
     def read(raw: object) -> object:
         return section.read(kinds.unpacked(raw.value) if type(raw) is Text else raw)
 
-    kind = Kind(read, "a table of settings", "a table of settings")
+    kind = Kind(read, "a table of settings", "a table of settings", is_open=True)
     return kinds.hiding(kind, [field.kind for field in section.fields])
 
 
@@ -260,7 +277,7 @@ def _generic_kind(hint: object, within: Within) -> Kind:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         inner, rules = _without_rules(hint)
-        return _ruled(kind_of(inner, within), rules)
+        return ruled(kind_of(inner, within), rules)
     if origin is Literal:
         return kinds.choice(args)
     if origin is Secret:
@@ -286,7 +303,7 @@ def _container_kind(hint: object, within: Within) -> Kind:
     raise _Unreadable(str(hint))
 
 
-def _ruled(kind: Kind, rules: Sequence[Rule]) -> Kind:
+def ruled(kind: Kind, rules: Sequence[Rule]) -> Kind:
     """Add rules to a kind: each sees the value as it was read, and all that one value breaks is one complaint."""
     discreet = ", ".join([kind.discreet, *map(_quietly, filter(_is_ours, rules))])
     expected = discreet if kind.secret else ", ".join([kind.expected, *map(str, filter(_is_ours, rules))])

@@ -45,7 +45,10 @@ class Source(Protocol):
     """A place where settings come from."""
 
     def read(self, keys: tuple[Key, ...], /) -> Layer:
-        """Read what the source holds now; `keys` are all the settings there are. Raise nothing: faults are values."""
+        """Read what the source holds now. Raise nothing: faults are values.
+
+        `keys` are all the settings there are; one that ends in `*` says that any names may stand in its place.
+        """
         ...
 
 

@@ -17,7 +17,10 @@ def bare(value: object) -> object:
 
 @dataclass(frozen=True)
 class Pattern:
-    """The regular expression is found in the text; anchor it with `^` and `$` to match all of it."""
+    r"""The regular expression is found in the text; anchor it with `^` and `\Z` to match all of it.
+
+    `$` would match before a line end, too.
+    """
 
     regex: str
 
@@ -33,10 +36,12 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class MinLength:
-    """As many characters or items, or more."""
-
+class _Length:
     length: int
+
+
+class MinLength(_Length):
+    """As many characters or items, or more."""
 
     def __str__(self) -> str:
         return f"{self.length} or more long"
@@ -45,11 +50,8 @@ class MinLength:
         return None if value is None or _length(self, value) >= self.length else str(self)
 
 
-@dataclass(frozen=True)
-class MaxLength:
+class MaxLength(_Length):
     """As many characters or items, or fewer."""
-
-    length: int
 
     def __str__(self) -> str:
         return f"{self.length} or less long"
@@ -64,6 +66,10 @@ class Between:
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"{self!r} allows nothing: give the lower end first")
 
     def __str__(self) -> str:
         return f"from {self.low} to {self.high}"
@@ -105,7 +111,7 @@ class OneOf:
         return "one of the allowed values" if isinstance(value, Secret) else str(self)
 
 
-def _length(rule: MinLength | MaxLength, value: object) -> int:
+def _length(rule: _Length, value: object) -> int:
     sized = bare(value)
     if not isinstance(sized, Sized):
         raise TypeError(f"{rule!r} is a rule for what has a length, not for {type(sized).__name__}")

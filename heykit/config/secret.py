@@ -46,6 +46,9 @@ class Secret(Generic[T]):
     def __deepcopy__(self, memo: object) -> Secret[T]:
         return self
 
+    def __getstate__(self) -> NoReturn:
+        self.__reduce__()
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled: its value would stand in the clear; pass on where it comes from")
 

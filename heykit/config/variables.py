@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
@@ -9,15 +10,19 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from heykit.config.indexed import Indexed
+from heykit.config.layers import laid, opened
 from heykit.config.mask import printable
 from heykit.config.nearest import nearest
 from heykit.config.protocol import Key, Layer, Text, Trail
 from heykit.errors import ConfigFault
 
 Unknown: TypeAlias = Literal["fault", "warn", "ignore"]
-Names: TypeAlias = Mapping[str, Key]
 Place: TypeAlias = Callable[[str], str]
 """Says where a name stands, or would have to."""
+
+
+_SECTION = "a JSON object of its settings, or a variable for each"
+_NOT_BOTH = "the whole of a list or table, or its items, not both"
 
 
 class Naming(NamedTuple):
@@ -28,6 +33,15 @@ class Naming(NamedTuple):
     unknown: Unknown
     owns_all: bool = False
     """Whether every name is meant for us, also without a prefix."""
+
+
+class Names(NamedTuple):
+    """The names of all settings, and of the sections they stand in; `open` are those that hold names of their own."""
+
+    settings: Mapping[str, Key]
+    sections: Mapping[str, Key]
+    open: frozenset[Key]
+    all: frozenset[str]
 
 
 class Variables:
@@ -45,27 +59,29 @@ class Variables:
     def layer(self, keys: tuple[Key, ...], texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
         """Read those that name settings; the others are faults, or warned of."""
         names = _names(self._naming.prefix, self._naming.separator, keys)
-        used: dict[Trail, str] = {}
-        values: dict[str, object] = {}
         held = {*texts}  # to ask the process's environment for one that is not there takes a microsecond and more
-        for name, key in names.items():
-            if name in held:
-                used[key] = name
-                _put(values, key, Text(texts[name], hidden=hidden))
+        values: dict[str, object] = {}
+        used: dict[Trail, str] = {}
         faults: list[ConfigFault] = []
-        items = False
-        for stray in sorted(name for name in held if name not in names and self._may_be_ours(name)):
+        for name in self._whole_sections(names, texts, held):
+            key, whole = names.sections[name], _section(Text(texts[name], hidden=hidden))
+            if not isinstance(whole, Text) and _put(values, key, whole):
+                used[key] = name
+            else:
+                faults.append(ConfigFault(".".join(key), _SECTION, printable(place(name)), "a text that is none"))
+        there = [(name, key) for name, key in names.settings.items() if name in held]
+        used |= {key: name for name, key in there if _put(values, key, Text(texts[name], hidden=hidden))}
+        settings_there = len(used)
+        for stray in sorted(name for name in held if name not in names.all and self._may_be_ours(name)):
             trail = self._item(stray, names)
             if trail is None:
                 faults += self._unknown(stray, names, place) if self._is_ours(stray) else ()
             elif _put_item(values, trail, Text(texts[stray], hidden=hidden)):
                 used[trail] = stray
-                items = True
             else:
-                item = ".".join(map(str, trail))
-                faults.append(ConfigFault(item, "the whole of a list or its items, not both", printable(place(stray))))
-        origin = self._origin(frozenset(names.values()), used, place)
-        return Layer(values, origin, faults, hidden=hidden, has_items=items)
+                faults.append(ConfigFault(".".join(map(str, trail)), _NOT_BOTH, printable(place(stray))))
+        origin = self._origin(frozenset(names.settings.values()) - names.open, used, place)
+        return Layer(values, origin, faults, hidden=hidden, has_items=len(used) > settings_there)
 
     def everything(self, texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
         """Read every name that is ours, whatever settings there are."""
@@ -84,6 +100,12 @@ class Variables:
                 key = printable(".".join(map(str, trail)))
                 faults.append(ConfigFault(key, "one value, or a table of them", printable(place(name))))
         return Layer(values, self._origin(frozenset(), used, place), faults, hidden=hidden, has_items=True)
+
+    def _whole_sections(self, names: Names, texts: Mapping[str, str], held: set[str]) -> Iterator[str]:
+        """Find the variables that give a whole section; without a prefix `USER` is somebody else's."""
+        for name in names.sections:
+            if name in held and (self._naming.prefix or self._naming.owns_all or texts[name].lstrip().startswith("{")):
+                yield name
 
     def _may_be_ours(self, name: str) -> bool:
         """Tell whether a name is to be looked at: without a prefix at least what may be an item of a list."""
@@ -109,19 +131,19 @@ class Variables:
         return origin
 
     def _item(self, name: str, names: Names) -> Trail | None:
-        """Read `HEYGEN_HOSTS__0` or `HEYGEN_SERVERS__0__HOST`; `None` for what names no item of a setting."""
+        """Read `HEYGEN_HOSTS__0`, `HEYGEN_SERVERS__0__HOST` or, in a table, `HEYGEN_LIMITS__CPU`; `None` for others."""
         separator = self._naming.separator.upper()
         if not name.startswith(self._naming.prefix):
             return None
         parts = name[len(self._naming.prefix) :].split(separator)
         for at in range(1, len(parts)):
-            key = names.get(self._naming.prefix + separator.join(parts[:at]))
-            if key is not None and isinstance(_step(parts[at]), int):
+            key = names.settings.get(self._naming.prefix + separator.join(parts[:at]))
+            if key is not None and (isinstance(_step(parts[at]), int) or (key in names.open and all(parts))):
                 return (*key, *map(_step, parts[at:]))
         return None
 
     def _unknown(self, stray: str, names: Names, place: Place) -> Iterator[ConfigFault]:
-        near = self._near(stray, names) or self._near_item(stray, names)
+        near = self._near(stray, names) or self._near_item(stray, names) or self._slipped_item(stray, names)
         if near or self._naming.unknown == "fault":
             rest = stray[len(self._naming.prefix) :].lower()
             key = printable(rest.replace(self._naming.separator.lower(), "."))
@@ -138,6 +160,14 @@ class Variables:
         near = "" if at is None else self._near(separator.join(parts[:at]), names)
         return separator.join([near, *(part.upper() for part in parts[at:])]) if near else ""
 
+    def _slipped_item(self, stray: str, names: Names) -> str:
+        """Find the item in `HEYGEN_HOSTS_0`; not in `HEYGEN_PORT_80_TCP`, which is Kubernetes'."""
+        separator = self._naming.separator
+        slipped = re.fullmatch(rf"(.+?)_([0-9]{{1,4}})((?:{re.escape(separator)}.*)?)", stray, re.DOTALL)
+        if slipped is None or slipped[1] not in names.settings:
+            return ""
+        return f"{slipped[1]}{separator}{slipped[2]}{slipped[3]}"
+
     def _near(self, stray: str, names: Names) -> str:
         """Compare what follows the sections that are spelt right, so that a long section allows no more slips."""
         prefix, separator = self._naming.prefix, self._naming.separator.upper()
@@ -145,10 +175,10 @@ class Variables:
         cut = len(prefix)
         while (at := stray.find(separator, cut)) >= 0:
             after = at + len(separator)
-            if not any(name.startswith(stray[:after]) for name in names):
+            if not any(name.startswith(stray[:after]) for name in names.settings):
                 break
             cut = after
-        rests = {name[cut:]: name for name in names if name.startswith(stray[:cut])}
+        rests = {name[cut:]: name for name in names.settings if name.startswith(stray[:cut])}
         near = nearest(stray[cut:], rests)
         return "" if near is None else rests[near]
 
@@ -159,13 +189,23 @@ def _variable(prefix: str, separator: str, key: list[str]) -> str:
 
 @lru_cache(maxsize=256)
 def _names(prefix: str, separator: str, keys: tuple[Key, ...]) -> Names:
-    names: dict[str, Key] = {}
-    for key in keys:
+    settings: dict[str, Key] = {}
+    sections: dict[str, Key] = {}
+    opening = frozenset(key[:-1] for key in keys if key[-1] == "*")
+    for key in (key for key in keys if key[-1] != "*"):
         name = _variable(prefix, separator, list(key))
-        if name in names:
-            raise TypeError(f"{'.'.join(names[name])} and {'.'.join(key)} would both be set by {name}: rename one")
-        names[name] = key
-    return MappingProxyType(names)
+        if name in settings:
+            raise TypeError(f"{'.'.join(settings[name])} and {'.'.join(key)} would both be set by {name}: rename one")
+        settings[name] = key
+        sections |= {_variable(prefix, separator, list(key[:end])): key[:end] for end in range(1, len(key))}
+    outer_first = dict(sorted(((name, key) for name, key in sections.items() if name not in settings), key=_depth))
+    return Names(
+        MappingProxyType(settings), MappingProxyType(outer_first), opening, frozenset({*settings, *outer_first})
+    )
+
+
+def _depth(named: tuple[str, Key]) -> int:
+    return len(named[1])
 
 
 def _step(part: str) -> str | int:
@@ -173,13 +213,26 @@ def _step(part: str) -> str | int:
     return int(part) if part.isascii() and part.isdigit() and len(part) < 5 else part.lower()
 
 
-def _put(values: dict[str, object], key: Key, value: Text) -> None:
+def _section(text: Text) -> object:
+    """Read a whole section out of one text: a table, None for nothing, or the text that is neither."""
+    if not text.value.strip():
+        return None
+    found = opened(text)
+    return found if isinstance(found, Mapping) else text
+
+
+def _put(values: dict[str, object], key: Key, value: object) -> bool:
+    """Put a value at its place, over what is there; false where it is none, or something above it is no section."""
     *sections, last = key
     for section in sections:
-        inner = values.setdefault(section, {})
-        assert isinstance(inner, dict)
+        inner = values.get(section)
+        if inner is None:  # also for a section that was given as nothing
+            inner = values[section] = {}
+        if not isinstance(inner, dict):
+            return False
         values = inner
-    values[last] = value
+    values[last] = laid(values.get(last), value) if isinstance(value, Mapping) else value
+    return True
 
 
 def _put_item(values: dict[str, object], trail: Trail, value: Text) -> bool:

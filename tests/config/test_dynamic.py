@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -150,6 +152,77 @@ def test_what_is_required_and_missing_is_a_fault(config: Config) -> None:
 def test_a_rule_that_there_is_not_is_refused(config: Config, rule: dict[str, object], told: str) -> None:
     with pytest.raises(TypeError, match=told):
         config.validate({"database.url": rule})
+
+
+def test_a_rule_without_a_type_takes_any(config: Config) -> None:
+    config.validate(
+        {
+            "database": {"required": True},
+            "database.pool": {"required": True, "min": 1},
+            "cache.hosts": {"min_length": 2},
+            "debug": {"one_of": ["yes", "no"]},
+            "limits.max": {"max": 9.5},
+        }
+    )
+    with pytest.raises(ConfigError, match=r"database.pool: expected int or float, from 6.0 to inf, found 5"):
+        config.validate({"database.pool": {"min": 6}})
+
+
+def test_types_have_names() -> None:
+    held = {"numbers": [1, "a"], "table": {"a": 1}, "wait": "30s", "size": "1 MiB", "url": "http://h/x", "folder": "a"}
+    rules = {"numbers": "list", "table": "dict", "wait": "duration", "size": "size", "url": "url", "folder": "path"}
+    config = read([mapping(held)])
+    config.validate({key: {"type": name} for key, name in rules.items()})
+    with pytest.raises(ConfigError) as caught:
+        read([mapping(dict.fromkeys(held, 1.5))]).validate({key: {"type": name} for key, name in rules.items()})
+    assert {fault.key for fault in faults_of(caught)} == held.keys() - {"wait"}  # a number of seconds
+
+
+def test_a_default_that_breaks_its_own_rule_is_a_mistake(config: Config) -> None:
+    with pytest.raises(TypeError, match="has a default that is not int"):
+        config.validate({"n": {"type": "int", "default": "five"}})
+    with pytest.raises(TypeError, match="one_of is a list"):
+        config.validate({"n": {"one_of": "abc"}})
+
+
+def test_a_default_of_a_rule_is_set_from_then_on_and_read_as_any_setting(config: Config) -> None:
+    config.validate({"cache.wait": {"type": "duration", "default": "5s"}, "new.size": {"default": 3}})
+    assert config.get("cache.wait", timedelta) == timedelta(seconds=5)
+    assert config.section("new") == {"size": 3}
+    assert config.section("cache")["wait"] == "5s"
+    assert (config.origin("cache.wait"), config.origin("cache.ttl")[-2:]) == ("default", ":5")
+    with pytest.raises(ConfigError, match=r"new.size: expected bool, true or false, found 3, from default"):
+        config.get("new.size", bool)
+
+
+def test_what_may_be_none_needs_no_default(config: Config) -> None:
+    optional: type[int | None] = int | None  # type: ignore[assignment]
+    assert config.get("nothing", optional) is None
+
+
+def in_tracebacks(call: Callable[[], object]) -> str:
+    """All that a traceback with locals shows of heykit's own frames."""
+    with pytest.raises((ConfigError, TypeError)) as caught:
+        call()
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+    inner = [frame for frame in frames if "heykit" in Path(frame.filename).parts]
+    assert inner
+    return str(caught.value) + "".join(traceback.StackSummary.from_list(inner).format())
+
+
+def test_no_traceback_shows_a_secret() -> None:
+    config = read([mapping({"key": "hunter2", "url": "http://u:hunter2@h", "table": {"key": "hunter2"}, "n": 1})])
+    calls: list[Callable[[], object]] = [
+        lambda: config.validate({"key": {"type": "secret", "min_length": 99}}),
+        lambda: config.validate({"key": {"type": "secret"}, "n": {"typo": 1}}),
+        lambda: config.get("key", Secret[int]),
+        lambda: config.get("url", timedelta),
+        lambda: config.get("table", int),
+        lambda: config.get("table.kye", str),
+    ]
+    for call in calls:
+        assert "hunter2" not in in_tracebacks(call)
 
 
 values = st.recursive(

@@ -101,7 +101,8 @@ def test_every_fault_of_every_source_comes_at_once(tmp_path: Path) -> None:
         "5 faults in the configuration:\n"
         f"  configuration: expected a file, or required=False where it is declared, found no such file, from {away}\n"
         "  databse.url: expected the name of a setting, from APP_DATABSE__URL, did you mean APP_DATABASE__URL?\n"
-        f"  secret_key: expected secret str, 8 or more long, found nothing, from APP_SECRET_KEY or {away} or {toml}\n"
+        "  secret_key: expected secret str, 8 or more long, found nothing, "
+        f"from APP_SECRET_KEY or {away} (not read) or {toml}\n"
         f"  database.max_connections: expected int, from 1 to 100, found 500, from {toml}:2\n"
         "  debug: expected bool, true or false, found 'maybe', from APP_DEBUG"
     )

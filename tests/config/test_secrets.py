@@ -27,10 +27,13 @@ from heykit.config import (
     Secret,
     Source,
     Text,
+    Url,
     environment,
     explain,
     json_file,
+    load,
     mapping,
+    secrets_directory,
     toml_file,
 )
 from heykit.config.mask import masked
@@ -235,3 +238,56 @@ def test_a_warning_shows_no_value(caplog: pytest.LogCaptureFixture) -> None:
 
     assert caplog.messages
     assert not leaks(caplog.text)
+
+
+HERE = Url("http://h")
+
+
+@dataclass(frozen=True)
+class Addresses:
+    url: Url = HERE
+    urls: tuple[Url, ...] = ()
+    pair: tuple[Url, Url] | None = None
+    dsn: Annotated[str, Pattern("^postgres://")] = "postgres://"
+
+
+@pytest.mark.parametrize("place", ["url", "dsn"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("host=h user=u password=hunter2 dbname=d", "host=h password = 'a hunter2'", "h/db#access_token=hunter2"),
+        *("h ttp://h/db?sig=hunter2", "http://u:hunter2", "http:/u:hunter2@h", "ht!tp://u:p/hunter2@h"),
+    ],
+)
+def test_what_is_no_url_shows_no_password(place: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Addresses, [environment("", variables={place.upper(): text})])
+    assert not leaks(seen(caught.value))
+
+
+@pytest.mark.parametrize("name", ["URLS", "PAIR"])
+def test_a_password_that_a_comma_cuts_is_not_shown(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Addresses, [environment("", variables={name: "http://u:pw,hunter2@b"})])
+    assert not leaks(seen(caught.value))
+
+
+@pytest.mark.parametrize("text", ["localhost", "localhost:8080", "http//host/path", "https://", "db.internal/x"])
+def test_what_can_hold_no_password_is_shown(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"expected URL, like https://host/path, found '{text}'"):
+        load(Addresses, [environment("", variables={"URL": text})])
+
+
+def test_a_secret_has_no_state_to_give_away() -> None:
+    with pytest.raises(TypeError, match="is not pickled"):
+        Secret("hunter2").__getstate__()
+
+
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("abc\n", encoding="utf-8-sig")
+
+    @dataclass(frozen=True)
+    class Held:
+        token: Secret[str]
+
+    assert load(Held, [secrets_directory(tmp_path)]).token.reveal() == "abc"

@@ -358,7 +358,7 @@ def test_a_gap_is_a_fault_and_so_is_the_whole_beside_its_items() -> None:
     [fault] = faults(by_variables(HOSTS__0="a", HOSTS__2="c"))
     assert (fault.key, fault.origin) == ("hosts", "HOSTS__0")
     [fault] = faults(by_variables(HOSTS="a,b", HOSTS__0="c"))
-    assert (fault.origin, fault.expected) == ("HOSTS__0", "the whole of a list or its items, not both")
+    assert (fault.origin, fault.expected) == ("HOSTS__0", "the whole of a list or table, or its items, not both")
 
 
 def test_an_item_that_does_not_fit_names_its_variable() -> None:

@@ -1,0 +1,251 @@
+"""Sections and tables from variables, as a whole or name by name; what of a union came nearest; what is misused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heykit.config import (
+    Between,
+    ConfigError,
+    ConfigFault,
+    MinLength,
+    Secret,
+    Source,
+    environment,
+    explain,
+    json_file,
+    load,
+    mapping,
+    secrets_directory,
+)
+
+
+@dataclass(frozen=True)
+class Tls:
+    cert: str = "none"
+    key: Secret[str] | None = None
+
+
+@dataclass(frozen=True)
+class Server:
+    host: str
+    port: int = 80
+
+
+@dataclass(frozen=True)
+class Settings:
+    tls: Tls | None = None
+    server: Server = field(default_factory=lambda: Server("here"))
+    limits: dict[str, int] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    either: Server | Tls = field(default_factory=Tls)
+    hosts: list[str] = field(default_factory=list)
+    debug: bool = False
+
+
+def by_variables(**values: str) -> Source:
+    return environment("APP_", variables={f"APP_{name}": value for name, value in values.items()})
+
+
+def faults(*sources: Source, settings: type[object] = Settings) -> list[ConfigFault]:
+    with pytest.raises(ConfigError) as caught:
+        load(settings, sources)
+    return list(caught.value.faults)
+
+
+def test_a_section_is_read_whole_and_laid_key_by_key_over_what_an_earlier_source_has() -> None:
+    below = mapping({"server": {"host": "file", "port": 1}})
+
+    assert load(Settings, [below, by_variables(SERVER='{"port": 2}')]).server == Server("file", 2)
+    assert load(Settings, [by_variables(TLS='{"cert": "c"}')]).tls == Tls("c")
+
+
+def test_variables_of_its_settings_win_over_the_one_of_the_section() -> None:
+    both = by_variables(SERVER='{"host": "a", "port": 2}', SERVER__HOST="b")
+
+    assert load(Settings, [both]).server == Server("b", 2)
+    assert {entry.key: entry.origin for entry in explain(Settings, [both]).entries}["server.port"] == "APP_SERVER"
+
+
+def test_empty_text_is_none_where_a_section_may_be_none() -> None:
+    below = mapping({"tls": {"cert": "c"}, "server": {"host": "file"}})
+
+    assert load(Settings, [below, by_variables(TLS="")]).tls is None
+    [fault] = faults(below, by_variables(SERVER=""))
+    assert (fault.key, fault.origin) == ("server", "APP_SERVER")
+
+
+@pytest.mark.parametrize("text", ["on", "[1]", "{", "postgres://u:hunter2@h"])
+def test_a_section_that_is_no_table_is_a_fault(text: str) -> None:
+    [fault] = faults(by_variables(SERVER=text))
+
+    expected = "a JSON object of its settings, or a variable for each"
+    assert fault == ConfigFault("server", expected, "APP_SERVER", "a text that is none")
+
+
+def test_a_fault_within_a_whole_section_is_one_of_its_variable() -> None:
+    assert faults(by_variables(SERVER='{"host": 1, "prot": 2}')) == [
+        ConfigFault("server.prot", "the name of a setting", "APP_SERVER", "", "port"),
+        ConfigFault("server.host", "str", "APP_SERVER", "1"),
+    ]
+
+
+def test_without_a_prefix_only_an_object_is_a_section() -> None:
+    assert load(Settings, [environment("", variables={"SERVER": "root", "TLS": ""})]) == Settings()
+    assert load(Settings, [environment("", variables={"SERVER": '{"host": "x"}'})]).server.host == "x"
+
+
+def test_a_mounted_file_may_hold_a_section_and_shows_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "tls").write_text('{"cert": "hunter2", "key": "hunter2"}')
+
+    loaded = explain(Settings, [secrets_directory(tmp_path)])
+
+    assert loaded.settings.tls == Tls("hunter2", Secret("hunter2"))
+    assert "hunter2" not in repr(loaded)
+
+
+def test_a_table_is_set_name_by_name() -> None:
+    below = mapping({"limits": {"cpu": 1, "memory": 2}})
+
+    assert load(Settings, [below, by_variables(LIMITS__CPU="3", LIMITS__GPU="4")]).limits == {
+        "cpu": 3, "memory": 2, "gpu": 4,
+    }  # fmt: skip
+    assert load(Settings, [by_variables(SERVERS__A__HOST="h", SERVERS__A__PORT="1")]).servers == {"a": Server("h", 1)}
+    assert load(Settings, [by_variables(EITHER__HOST="h")]).either == Server("h")
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z][a-z_0-9]{0,5}(?<!_)", fullmatch=True), st.integers(), max_size=4))
+def test_any_table_set_name_by_name_is_the_table(limits: dict[str, int]) -> None:
+    held = {f"LIMITS__{name}".upper(): str(value) for name, value in limits.items() if "__" not in name}
+
+    assert load(Settings, [by_variables(**held)]).limits == {
+        name: value for name, value in limits.items() if "__" not in name
+    }
+
+
+def test_a_fault_in_a_table_names_its_variable() -> None:
+    assert faults(by_variables(LIMITS__CPU="x", SERVERS__A__PORT="1", SERVERS__A__PROT="2")) == [
+        ConfigFault("limits.cpu", "int", "APP_LIMITS__CPU", "'x'"),
+        ConfigFault("servers.a.prot", "the name of a setting", "APP_SERVERS__A__PROT", "", "port"),
+        ConfigFault("servers.a.host", "str", "APP_SERVERS__A__HOST", "nothing"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("HOSTS_0", "HOSTS__0"), ("HOSTS0", "HOSTS"), ("SERVERS_0__HOST", "SERVERS__0__HOST")]
+)
+def test_an_item_with_too_few_lines_between_is_a_fault(name: str, near: str) -> None:
+    [fault] = faults(by_variables(**{name: "x"}))
+
+    assert fault.suggestion == f"APP_{near}"
+
+
+def test_what_kubernetes_sets_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    held = {"HOSTS_PORT": "tcp://10.0.0.1:80", "HOSTS_PORT_80_TCP": "x", "HOSTS_80_TCP_ADDR": "x", "HOSTS_SERVICE": "x"}
+
+    assert load(Settings, [by_variables(**held)]) == Settings()
+    assert len(caplog.messages) == 4
+
+
+def test_a_fault_in_a_union_of_sections_is_that_of_the_one_that_comes_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text('{\n"either": {\n"host": "h",\n"prot": 1}}')
+
+    assert faults(json_file(file)) == [
+        ConfigFault("either.prot", "the name of a setting", f"{file}:4", "", "port"),
+    ]
+    assert faults(by_variables(EITHER='{"crt": "x"}')) == [
+        ConfigFault("either.crt", "the name of a setting", "APP_EITHER", "", "cert"),
+    ]
+    assert [fault.key for fault in faults(by_variables(EITHER="text"))] == ["either"]
+
+
+def test_a_factory_that_fails_is_a_fault_that_shows_no_other_setting() -> None:
+    def failing() -> int:
+        raise KeyError("HOME")
+
+    @dataclass(frozen=True)
+    class Made:
+        key: Secret[str]
+        size: int = field(default_factory=failing)
+
+    [fault] = faults(mapping({"key": "hunter2"}), settings=Made)
+    assert fault == ConfigFault("size", "a value, for the factory of the default raised KeyError", "mapping", "nothing")
+
+
+def test_a_class_that_says_nothing_of_what_it_refuses_is_named() -> None:
+    @dataclass(frozen=True)
+    class Silent:
+        debug: bool = False
+
+        def __post_init__(self) -> None:
+            if self.debug:
+                raise ValueError
+
+    [fault] = faults(by_variables(DEBUG="1"), settings=Silent)
+    assert fault.expected == "settings Silent accepts (ValueError)"
+
+
+def test_what_was_not_read_is_named_so_where_something_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text('{"key": "0123456789",}')
+
+    @dataclass(frozen=True)
+    class Needed:
+        key: Annotated[str, MinLength(3)]
+
+    broken, missing = faults(json_file(file), by_variables(), settings=Needed)
+    assert broken.origin == f"{file}:1"
+    assert missing.origin == f"APP_KEY or {file} (not read)"
+
+
+@dataclass(frozen=True)
+class WithInitVar:
+    seed: InitVar[int]
+    size: int = 0
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: load(Settings(), []), "as their class, not as a Settings"),  # type: ignore[arg-type]
+        (lambda: load(Settings, by_variables()), "sources are a list"),  # type: ignore[arg-type]
+        (lambda: load(Settings, ["app.toml"]), "a str is no source"),  # type: ignore[list-item]
+        (lambda: load(WithInitVar, []), "seed is an InitVar"),
+    ],
+)
+def test_a_mistake_in_the_call_is_told(call: Callable[[], object], told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        call()
+
+
+def test_a_path_that_is_empty_is_none() -> None:
+    [fault] = faults(json_file(""))
+    assert (fault.expected, fault.found) == ("a path", "an empty one")
+    with pytest.raises(ValueError, match="working directory"):
+        secrets_directory("")
+
+
+def test_a_range_that_allows_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="allows nothing"):
+        Between(5, 1)
+
+
+@given(st.dictionaries(st.sampled_from(["host", "port", "x"]), st.integers() | st.text(max_size=3), max_size=3))
+def test_a_whole_section_is_read_as_the_same_section_of_a_file_is(section: dict[str, object]) -> None:
+    def read(source: Source) -> object:
+        try:
+            return load(Settings, [source]).server
+        except ConfigError as error:
+            return sorted((fault.key, fault.expected, fault.found) for fault in error.faults)
+
+    if section:
+        assert read(by_variables(SERVER=json.dumps(section))) == read(mapping({"server": section}))

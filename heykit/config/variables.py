@@ -138,7 +138,9 @@ class Variables:
         parts = name[len(self._naming.prefix) :].split(separator)
         for at in range(1, len(parts)):
             key = names.settings.get(self._naming.prefix + separator.join(parts[:at]))
-            if key is not None and (isinstance(_step(parts[at]), int) or (key in names.open and all(parts))):
+            if key in names.open and all(parts):
+                return (*key, parts[at].lower(), *map(_step, parts[at + 1 :]))
+            if key is not None and isinstance(_step(parts[at]), int):
                 return (*key, *map(_step, parts[at:]))
         return None
 
@@ -236,11 +238,11 @@ def _put(values: dict[str, object], key: Key, value: object) -> bool:
 
 
 def _put_item(values: dict[str, object], trail: Trail, value: Text) -> bool:
-    """Put an item into its list; false where something stands there as a whole."""
+    """Put an item into its list or table; false where something stands there as a whole, or names mix with places."""
     held: dict[str | int, object] = values  # type: ignore[assignment]  # keys of either kind, each where it belongs
     for step, following in pairwise(trail):
         inner = held.setdefault(step, Indexed() if isinstance(following, int) else {})
-        if not isinstance(inner, dict):
+        if not isinstance(inner, dict) or isinstance(inner, Indexed) is not isinstance(following, int):
             return False
         held = inner
     if trail[-1] in held:

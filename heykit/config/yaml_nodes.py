@@ -159,5 +159,7 @@ def _expect_tag(node: Node, kind: str) -> None:
 
 
 def _reason(problem: str | None) -> str:
-    # What stands in quotes is a part of the file.
+    # What stands in quotes is a part of the file, but where it is a mark of YAML or the name of one.
+    if problem and re.fullmatch(r"(?:[^'\"]|'[,:?}\]-]'|'<[a-z ]+>')*", problem):
+        return problem
     return re.sub(r"(['\"]).*\1", "...", problem or "it cannot be read")

@@ -256,12 +256,24 @@ def test_deep_nesting_and_long_numbers_are_faults(tmp_path: Path) -> None:
         assert len(faults(yaml_file(path))) == 1
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes YAML 1.1, in which `0E0` is a text: to YAML 1.2 it is a number and is quoted if it is none."""
+
+
+def _quoted_if_like_a_number(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if text[:1] in "+-.0123456789" else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted_if_like_a_number)
+
+
 @given(settings(st.one_of(leaves(), optionals())))
 def test_settings_written_as_yaml_load_back_equal(one: Drawn) -> None:
     assert isinstance(one.hint, type)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "x.yaml"
-        path.write_text(yaml.safe_dump(one.plain, allow_unicode=False), encoding="utf-8")
+        path.write_text(yaml.dump(one.plain, Dumper=_Dumper, allow_unicode=False), encoding="utf-8")
         assert load(one.hint, [yaml_file(path)]) == one.value
 
 
@@ -473,3 +485,20 @@ def test_six_faults_of_six_sources_are_six(tmp_path: Path) -> None:
     )
     assert len(found) == 6
     assert all(str(tmp_path) in fault.origin for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: {b\n", "expected ',' or '}', but got '<stream end>'"),
+        ("- a\nb: 1", "expected <block end>, but found '?'"),
+        ("a: %hunter2", "found character ... that cannot start any token"),
+        ("a: *hunter2", "found undefined alias ..."),
+    ],
+)
+def test_a_fault_of_yaml_names_its_marks_and_nothing_of_the_file(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+
+    [fault] = yaml_file(tmp_path / "a.yaml").read(()).faults
+
+    assert (fault.expected, fault.found) == ("valid YAML", reason)

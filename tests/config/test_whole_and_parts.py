@@ -24,6 +24,7 @@ from heykit.config import (
     json_file,
     load,
     mapping,
+    read,
     secrets_directory,
 )
 
@@ -120,6 +121,17 @@ def test_a_table_is_set_name_by_name() -> None:
     }  # fmt: skip
     assert load(Settings, [by_variables(SERVERS__A__HOST="h", SERVERS__A__PORT="1")]).servers == {"a": Server("h", 1)}
     assert load(Settings, [by_variables(EITHER__HOST="h")]).either == Server("h")
+
+
+def test_a_name_in_a_table_may_be_a_number() -> None:
+    assert load(Settings, [by_variables(LIMITS__0="1", LIMITS__CPU="2")]).limits == {"0": 1, "cpu": 2}
+
+
+def test_names_and_places_do_not_mix() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read([by_variables(X__0="a", X__B="b")])
+    [fault] = caught.value.faults
+    assert (fault.key, fault.origin) == ("x.b", "APP_X__B")
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z_0-9]{0,5}(?<!_)", fullmatch=True), st.integers(), max_size=4))
@@ -241,11 +253,33 @@ def test_a_range_that_allows_nothing_is_refused() -> None:
 
 @given(st.dictionaries(st.sampled_from(["host", "port", "x"]), st.integers() | st.text(max_size=3), max_size=3))
 def test_a_whole_section_is_read_as_the_same_section_of_a_file_is(section: dict[str, object]) -> None:
-    def read(source: Source) -> object:
+    def loaded(source: Source) -> object:
         try:
             return load(Settings, [source]).server
         except ConfigError as error:
             return sorted((fault.key, fault.expected, fault.found) for fault in error.faults)
 
     if section:
-        assert read(by_variables(SERVER=json.dumps(section))) == read(mapping({"server": section}))
+        assert loaded(by_variables(SERVER=json.dumps(section))) == loaded(mapping({"server": section}))
+
+
+NAMES = st.sampled_from(
+    [
+        *("SERVER", "SERVER__HOST", "SERVER__HOST__X", "TLS", "TLS__CERT", "LIMITS", "LIMITS__A", "LIMITS__A__B"),
+        *("SERVERS", "SERVERS__A", "SERVERS__A__HOST", "SERVERS__0__HOST", "EITHER", "EITHER__HOST", "EITHER__KEY"),
+        *("HOSTS", "HOSTS__0", "HOSTS__0__X", "HOSTS__", "LIMITS__", "LIMITS____A", "HOSTS_0", "DEBUG__X"),
+    ]
+)
+TEXTS = st.sampled_from(["", "1", "x", "[]", "{}", "null", '{"a": 1}', '{"host": "h"}', '{"host": {"x": 1}}', '["a"]'])
+
+
+@given(st.dictionaries(NAMES, TEXTS, max_size=5), st.dictionaries(NAMES, TEXTS, max_size=5))
+def test_whatever_names_and_texts_come_together_nothing_but_config_error_comes_of_it(
+    lower: dict[str, str], upper: dict[str, str]
+) -> None:
+    below = {name.lower(): json.loads(text) for name, text in lower.items() if text not in ("", "x")}
+    for sources in ([by_variables(**lower), by_variables(**upper)], [mapping(below), by_variables(**upper)]):
+        try:
+            assert isinstance(load(Settings, sources), Settings)
+        except ConfigError as error:
+            assert all(fault.origin for fault in error.faults)  # noqa: PT017 - what loads is fine as well

@@ -65,7 +65,8 @@ class Section(NamedTuple):
         if isinstance(raw, self.type):
             return raw
         if not isinstance(raw, Mapping):
-            return Wrong((Complaint("a table of settings", "a list" if isinstance(raw, list | tuple) else "a value"),))
+            what = "none" if raw is None else "a list" if isinstance(raw, list | tuple) else "a value"
+            return Wrong((Complaint("a table of settings", what),))
         complaints = [] if raw.keys() <= self.names else list(self._strangers(raw))
         values: dict[str, object] = {}
         for field in self.fields:

@@ -81,7 +81,7 @@ def test_empty_text_is_none_where_a_section_may_be_none() -> None:
 
     assert load(Settings, [below, by_variables(TLS="")]).tls is None
     [fault] = faults(below, by_variables(SERVER=""))
-    assert (fault.key, fault.origin) == ("server", "APP_SERVER")
+    assert (fault.key, fault.found, fault.origin) == ("server", "none", "APP_SERVER")
 
 
 @pytest.mark.parametrize("text", ["on", "[1]", "{", "postgres://u:hunter2@h"])

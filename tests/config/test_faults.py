@@ -126,7 +126,7 @@ def test_a_variable_in_the_wrong_case_is_a_near_miss() -> None:
         ('{\n\n"databse": {}}', 3, ConfigFault("databse", NAME, "", "", "database")),
         ('{\n"unheard": "of"}', 2, ConfigFault("unheard", NAME, "", "")),
         ('{\n"database": []}', 2, ConfigFault("database", "a table of settings", "", "a list")),
-        ('{\n"database": null}', 2, ConfigFault("database", "a table of settings", "", "a value")),
+        ('{\n"database": null}', 2, ConfigFault("database", "a table of settings", "", "none")),
         ('{"debug": true,\n"mode": "slow" "wait": 1}', 2, ConfigFault("", "valid JSON", "", "Expecting ',' delimiter")),
         ('{"debug": true,\n"debug": false}', 2, ConfigFault("", "valid JSON", "", "a key that stands twice")),
         ("[1]", 1, ConfigFault("", "a table of settings", "", "a list")),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     __version__: str
 else:
-    find = front_door(
+    find, __dir__ = front_door(
         __name__,
         {
             "heykit.compiled": "CompiledRoute",

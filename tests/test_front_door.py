@@ -42,6 +42,7 @@ def test_every_public_name_is_there_and_none_but_a_module_has_the_name_of_one(pa
     modules = {each.name for each in pkgutil.iter_modules(door.__path__)}
 
     assert all(isinstance(getattr(door, name), ModuleType) is (name in modules) for name in public(door))
+    assert public(door) - {"__version__"} <= {*dir(door)}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

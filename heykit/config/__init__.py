@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from heykit.errors import ConfigError as ConfigError
     from heykit.errors import ConfigFault as ConfigFault
 else:
-    __getattr__ = front_door(
+    __getattr__, __dir__ = front_door(
         __name__,
         {
             "heykit.config._dotenv": "dotenv",

@@ -72,7 +72,7 @@ PLANTED = {
     ),
     "out of range": Planted("database.pool", "APP_DATABASE__POOL", "from 1 to 100", variables={"DATABASE__POOL": "0"}),
     "wrong value in a file": Planted("debug", "app.json:2", "bool", "app.json", '{\n"debug": "hm"\n}'),
-    "invalid JSON": Planted("", "app.json:2", "valid JSON", "app.json", '{"secret_key": "hunter2",\n}'),
+    "invalid JSON": Planted("", "app.json:2", "valid JSON", "app.json", '{"secret_key": "hunter2"\n"debug": true}'),
     "invalid TOML": Planted("", "app.toml:2", "valid TOML", "app.toml", '\nsecret_key = "hunter2\n'),
     "invalid YAML": Planted("", "app.yaml:2", "valid YAML", "app.yaml", "a: 1\nsecret_key: hunter2: x\n"),
     "invalid lines": Planted("", ".env:2", "lines of NAME=value", ".env", "A=1\nhunter2\n"),

@@ -17,10 +17,9 @@ _LONGEST = 80
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*://"
 # What stands before the path of a URL that has lost its `@host`: what follows the colon is no port, so a password.
 _NO_PORT = r"(?<=://)(?!\[)[^/?#@]*:(?!\d*(?:[/?#,]|$))[^@]*"
-_PARAMETER = (
-    r"(?i)((?:^|[?&;#\s])[^=&;\s]*(?:password|passwd|pwd|secret|token|key|signature|sig)[^=&;\s]*\s*=\s*)"
-    r"(?:'[^']*'|\"[^\"]*\"|[^&;\s]+)"
-)
+# From one mark to the next only, so that a long text takes no longer than its length.
+_PARAMETER = r"(?:^|(?<=[?&;#\s]))([^?=&;#\s]++\s*+=\s*+)(?:'[^']*'|\"[^\"]*\"|[^&;\s]+)"
+_NAME_OF_A_SECRET = r"(?i)password|passwd|pwd|secret|token|signature|(?:key|sig)(?![a-z])"
 
 
 def masked(text: str) -> str:
@@ -34,7 +33,12 @@ def masked(text: str) -> str:
         text = f"{scheme[0] if scheme else ''}{HIDDEN}@{tail}"
     else:
         text = re.sub(_NO_PORT, HIDDEN, text)
-    return re.sub(_PARAMETER, rf"\1{HIDDEN}", text)
+    return re.sub(_PARAMETER, _without_secret, text)
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    name = parameter[1]
+    return f"{name}{HIDDEN}" if re.search(_NAME_OF_A_SECRET, name) else parameter[0]
 
 
 def printable(text: str) -> str:

@@ -265,6 +265,24 @@ def test_what_is_no_url_shows_no_password(place: str, text: str) -> None:
     assert not leaks(seen(caught.value))
 
 
+LONG = "?" + "key" * 30_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://h/?sig=a&X-Amz-Signature=b&page=2", "http://h/?sig=***&X-Amz-Signature=***&page=2"),
+        ("host=h password = 'a b' dbname=d", "host=h password = *** dbname=d"),
+        ("AccountName=n;AccountKey=abc==;Suffix=s", "AccountName=n;AccountKey=***;Suffix=s"),
+        ("design=blue keyboard=us", "design=blue keyboard=us"),
+        ("a=1#access_token=b", "a=1#access_token=***"),
+        (LONG, LONG),
+    ],
+)
+def test_what_is_named_like_a_secret_is_masked(text: str, expected: str) -> None:
+    assert masked(text) == expected
+
+
 @pytest.mark.parametrize("name", ["URLS", "PAIR"])
 def test_a_password_that_a_comma_cuts_is_not_shown(name: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -18,8 +18,9 @@ _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*://"
 # What stands before the path of a URL that has lost its `@host`: what follows the colon is no port, so a password.
 _NO_PORT = r"(?<=://)(?!\[)[^/?#@]*:(?!\d*(?:[/?#,]|$))[^@]*"
 # From one mark to the next only, so that a long text takes no longer than its length.
-_PARAMETER = r"(?:^|(?<=[?&;#\s]))([^?=&;#\s]++\s*+=\s*+)(?:'[^']*'|\"[^\"]*\"|[^&;\s]+)"
-_NAME_OF_A_SECRET = r"(?i)password|passwd|pwd|secret|token|signature|(?:key|sig)(?![a-z])"
+_PARAMETER = r"(?:^|(?<=[?&;#\s]))[^?=&;#\s]++\s*+=\s*+"
+_SENSITIVE = r"(?i)password|passwd|pwd|secret|token|signature|(?:key|sig)(?![a-z])"
+_VALUE = r"'[^']*'|\"[^\"]*\"|[^&;\s]+"
 
 
 def masked(text: str) -> str:
@@ -33,12 +34,19 @@ def masked(text: str) -> str:
         text = f"{scheme[0] if scheme else ''}{HIDDEN}@{tail}"
     else:
         text = re.sub(_NO_PORT, HIDDEN, text)
-    return re.sub(_PARAMETER, _without_secret, text)
+    return _without_parameters(text)
 
 
-def _without_secret(parameter: re.Match[str]) -> str:
-    name = parameter[1]
-    return f"{name}{HIDDEN}" if re.search(_NAME_OF_A_SECRET, name) else parameter[0]
+def _without_parameters(text: str) -> str:
+    parts, at = [], 0
+    for name in re.finditer(_PARAMETER, text):
+        if name.start() < at or not re.search(_SENSITIVE, name[0]):
+            continue
+        value = re.compile(_VALUE).match(text, name.end())
+        if value is not None:
+            parts += [text[at : name.end()], HIDDEN]
+            at = value.end()
+    return "".join([*parts, text[at:]])
 
 
 def printable(text: str) -> str:

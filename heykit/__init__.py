@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     __version__: str
 else:
-    find, __dir__ = front_door(
+    _find, __dir__ = front_door(
         __name__,
         {
             "heykit.compiled": "CompiledRoute",
@@ -36,7 +36,7 @@ else:
     # The front door is lazy: a component alone loads neither FastAPI nor a driver.
     def __getattr__(name: str) -> object:
         if name != "__version__":
-            return find(name)
+            return _find(name)
         from importlib import metadata
 
         try:

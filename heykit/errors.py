@@ -22,13 +22,11 @@ class HeykitError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Come out of a pickle, from another process, as it was: what made it took other arguments than it holds."""
-        return _again, (type(self), self.args, self.__dict__)
+        return _again, (type(self), self.args), self.__dict__
 
 
-def _again(kind: type[HeykitError], args: tuple[object, ...], held: Mapping[str, object]) -> HeykitError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(held)
-    return error
+def _again(kind: type[HeykitError], args: tuple[object, ...]) -> HeykitError:
+    return kind.__new__(kind, *args)
 
 
 @dataclass(frozen=True)

@@ -38,3 +38,29 @@ def test_every_error_comes_out_of_a_pickle_as_it_went_in(
     error = MADE.get(kind) or kind("a message")
 
     assert held(again(error)) == held(error)
+
+
+class Linked(HeykitError):
+    """An error of a user, which refers to another that refers back."""
+
+    def __init__(self, message: str, *, inner: HeykitError | None = None) -> None:
+        self.inner = inner
+        super().__init__(message)
+
+    def __setstate__(self, state: dict[str, object] | None) -> None:
+        super().__setstate__(state)
+        self.came_again = True
+
+
+@pytest.mark.parametrize("again", [*COPIES[:1], copy.deepcopy])
+def test_errors_that_refer_to_each_other_still_do(again: Callable[[HeykitError], HeykitError]) -> None:
+    inner = Linked("inner")
+    outer = Linked("outer", inner=inner)
+    inner.inner = outer
+
+    other = again(outer)
+
+    assert isinstance(other, Linked)
+    assert isinstance(other.inner, Linked)
+    assert other.inner.inner is other
+    assert other.came_again

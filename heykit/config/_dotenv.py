@@ -44,7 +44,7 @@ class _Dotenv:
     def _found(self) -> tuple[Mapping[str, str], Place] | Layer:
         text = text_of(self._path, _FORMAT, required=self._required)
         if text is None:
-            return self._empty()
+            return Layer({}, lambda _: printable(str(self._path)))
         if isinstance(text, ConfigFault):
             return self._empty(text)
         parsed, bad = parse(text)
@@ -61,7 +61,7 @@ class _Dotenv:
         return place
 
     def _empty(self, *faults: ConfigFault) -> Layer:
-        return Layer({}, lambda _: printable(str(self._path)), faults)
+        return Layer({}, lambda _: f"{printable(str(self._path))} (not read)", faults)
 
 
 def parse(text: str) -> tuple[Mapping[str, tuple[str, int]], Sequence[Broken]]:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar, cast
 
 from heykit.config import kinds
 from heykit.config.kinds import Complaint, Kind, Wrong, read_as
-from heykit.config.layers import laid, merged, owner
+from heykit.config.layers import laid, merged, owner, table_of
 from heykit.config.loading import Faulty
 from heykit.config.mask import dotted, printable
 from heykit.config.nearest import nearest
@@ -74,8 +74,7 @@ class Config:
 
     def section(self, prefix: str) -> Mapping[str, object]:
         """Give what is set beneath a key, as it was written: texts, numbers, lists and tables."""
-        found = self._at(prefix)
-        return _plain(found) if isinstance(found, Mapping) else {}
+        return _plain(table_of(self._at(prefix)) or {})
 
     def origin(self, key: str) -> str:
         """Tell where a setting came from: the variable, the file and line; "default", or "" for one that is not set."""
@@ -94,14 +93,16 @@ class Config:
         fault at once, and `TypeError` for a rule that there is not, or whose default does not keep it.
         """
         judging = {key: _kind(key, rule) for key, rule in rules.items()}
+        _expect_apart([key for key, rule in rules.items() if rule.get("default") is not None])
         faults = [fault for key, rule in rules.items() for fault in self._judged(key, judging[key], rule)]
         if faults:
             raise ConfigError(faults)
-        defaults: Mapping[str, object] = self._defaults.values
-        for key, rule in rules.items():
-            if rule.get("default") is not None and self._at(key) is _ABSENT:
-                defaults = cast("Mapping[str, object]", laid(defaults, _nested(_steps(key), rule["default"])))
-        self._defaults = Layer(defaults, self._defaults.origin)
+        added = {key: rule["default"] for key, rule in rules.items() if self._takes_default(key, rule)}
+        defaults: object = self._defaults.values
+        for key, default in added.items():
+            hidden = isinstance(default, str) and judging[key].secret
+            defaults = laid(defaults, _nested(_steps(key), Text(str(default), hidden=True) if hidden else default))
+        self._defaults = Layer(cast("Mapping[str, object]", defaults), self._defaults.origin)
         self._values = merged(self._all())
 
     def _read(self, key: str, kind: Kind, default: object) -> object:
@@ -113,17 +114,24 @@ class Config:
         if type(value) is not Wrong:
             return value
         if found is _ABSENT:
-            return Faulty([ConfigFault(key, kind.expected, self._places(key), "nothing", self._near(key))])
+            return Faulty([self._nothing(key, kind)])
         return Faulty([self._fault(key, complaint) for complaint in value.complaints])
 
     def _judged(self, key: str, kind: Kind, rule: Mapping[str, object]) -> Sequence[ConfigFault]:
-        is_absent = self._at(key) is _ABSENT
-        if is_absent and (rule.get("default") is not None or not rule.get("required", False)):
-            return ()
-        value = self._read(key, kind, None)
-        if is_absent and not isinstance(value, Faulty):
-            return [ConfigFault(key, kind.expected, self._places(key), "nothing", self._near(key))]
-        return value.faults if isinstance(value, Faulty) else ()
+        if self._at(key) is not _ABSENT:
+            value = self._read(key, kind, None)
+            return value.faults if isinstance(value, Faulty) else ()
+        is_needed = rule.get("required", False) or rule.get("default") is not None
+        return [self._nothing(key, kind)] if is_needed and not self._takes_default(key, rule) else ()
+
+    def _takes_default(self, key: str, rule: Mapping[str, object]) -> bool:
+        """Tell whether nothing is set there, and nothing above it that is no table or came as one text."""
+        above = (self._at(".".join(_steps(key)[:end])) for end in range(1, len(_steps(key))))
+        is_free = self._at(key) is _ABSENT and all(each is _ABSENT or isinstance(each, Mapping) for each in above)
+        return is_free and rule.get("default") is not None
+
+    def _nothing(self, key: str, kind: Kind) -> ConfigFault:
+        return ConfigFault(key, kind.expected, self._places(key), "nothing", self._near(key))
 
     def _all(self) -> Sequence[Layer]:
         return [self._defaults, *self._layers]
@@ -131,9 +139,10 @@ class Config:
     def _at(self, key: str) -> object:
         found: object = self._values
         for step in _steps(key):
-            if not isinstance(found, Mapping) or step not in found:
+            beneath = table_of(found)
+            if beneath is None or step not in beneath:
                 return _ABSENT
-            found = found[step]
+            found = beneath[step]
         return found
 
     def _fault(self, key: str, complaint: Complaint) -> ConfigFault:
@@ -150,6 +159,13 @@ class Config:
         beneath = self._at(".".join(above)) if above else self._values
         near = nearest(last, [str(name) for name in beneath]) if isinstance(beneath, Mapping) else None
         return "" if near is None else printable(".".join([*above, near]))
+
+
+def _expect_apart(keys: Sequence[str]) -> None:
+    for key in keys:
+        beneath = next((other for other in keys if other.startswith(f"{key}.")), None)
+        if beneath is not None:
+            raise TypeError(f"the rules of {key} and {beneath} have defaults, of which one would hide the other")
 
 
 def _nested(steps: Sequence[str], value: object) -> object:

@@ -11,8 +11,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from heykit.config.kinds import Wrong
 from heykit.config.mask import masked
-from heykit.config.plan import Field, Section, plan
+from heykit.config.plan import Field, Section, made, plan
 from heykit.config.protocol import Key
 from heykit.config.secret import Secret
 
@@ -66,13 +67,15 @@ def _lines(section: Section, within: Key, base: object, *, optional: int = 0) ->
 def _told(field: Field, default: object) -> object:
     if default is _NO_DEFAULT or default is None:
         return default
-    return _UNTOLD if field.kind.secret or _has_password(default) else _plain(default)
+    told = _plain(default)
+    return _UNTOLD if field.kind.secret or _has_password(told) else told
 
 
 def _default(field: Field, base: object) -> object:
     if base is not _NO_DEFAULT:
         return getattr(base, field.name)
-    return _NO_DEFAULT if field.default is None else field.default()
+    value = None if field.default is None else made(field.default)
+    return _NO_DEFAULT if field.default is None or type(value) is Wrong else value
 
 
 def _toml(lines: Sequence[_Line]) -> Iterator[str]:
@@ -126,7 +129,7 @@ def _is_beyond_json(value: object) -> bool:
 def _has_password(value: object) -> bool:
     if isinstance(value, str):
         return masked(value) != value
-    if isinstance(value, list | tuple | dict):
+    if isinstance(value, list | dict):
         return any(map(_has_password, value.values() if isinstance(value, dict) else value))
     return False
 

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from heykit.config.indexed import Indexed
 from heykit.config.mask import HIDDEN, found, hidden_texts
 from heykit.config.protocol import Text, Trail
 from heykit.config.secret import Secret
@@ -28,6 +29,7 @@ class Complaint(NamedTuple):
     trail: Trail = ()
     suggestion: str = ""
     missing: bool = False
+    strange: bool = False
 
 
 class Wrong(NamedTuple):
@@ -43,17 +45,18 @@ class Wrong(NamedTuple):
 class Kind(NamedTuple):
     """A type of settings: how it is read, how it is called, and whether it hides what it holds.
 
-    `discreet` is the name that lists no allowed values: they might be secrets. `is_open` says that names of its own
-    choosing may stand beneath it, as in a table.
+    `discreet` is the name that lists no allowed values: they might be secrets. `beneath` says what may stand beneath
+    it: `NAMES` of its own choosing, as in a table, or `PLACES`, as in a list, or both.
     """
 
     read: Read
     expected: str
     discreet: str = ""
     secret: bool = False
-    is_open: bool = False
+    beneath: str = ""
 
 
+NAMES, PLACES = "*", "#"
 NO = object()
 
 
@@ -173,7 +176,7 @@ DURATION = scalar("duration, like 30s or 1h30m or a number of seconds", _duratio
 NONE = scalar("none", lambda text: NO if text else None, lambda raw: None if raw is None else NO)
 
 
-ANY = Kind(lambda raw: raw.value if type(raw) is Text else raw, "a value", is_open=True)
+ANY = Kind(lambda raw: raw.value if type(raw) is Text else raw, "a value", beneath=NAMES + PLACES)
 
 
 def choice(options: Sequence[object]) -> Kind:
@@ -224,19 +227,20 @@ def either(members: Sequence[Kind], *, optional: bool) -> Kind:
             if type(value) is not Wrong:
                 return value
             refused.append(value)
-        return refused[0] if len(members) == 1 else _nearest(raw, refused) or wrong(expected, raw)
+        return refused[0] if len(members) == 1 else _nearest(refused) or wrong(expected, raw)
 
-    return hiding(Kind(read, expected, discreet, is_open=any(one.is_open for one in members)), members)
+    beneath = "".join(sorted({mark for one in members for mark in one.beneath}))
+    return hiding(Kind(read, expected, discreet, beneath=beneath), members)
 
 
-def _nearest(raw: object, refused: Sequence[Wrong]) -> Wrong | None:
-    """Find what comes nearest to a table or a list: it complains further in, of the least, and has suggestions."""
-    if (type(raw) is Text and not raw.value.lstrip().startswith(("{", "["))) or isinstance(raw, str):
-        return None
-    inside = [one for one in refused if all(complaint.trail for complaint in one.complaints)]
-    return min(
-        inside, default=None, key=lambda one: (len(one.complaints), not any(each.suggestion for each in one.complaints))
-    )
+def _nearest(refused: Sequence[Wrong]) -> Wrong | None:
+    """Find the one of which only names are wrong or missing, the fewest; nothing of the values is told with these."""
+    near = [one for one in refused if all(each.strange or (each.missing and each.trail) for each in one.complaints)]
+    return min(near, default=None, key=lambda one: (len(one.complaints), not any(map(_suggests, one.complaints))))
+
+
+def _suggests(complaint: Complaint) -> bool:
+    return complaint.suggestion != ""
 
 
 def hiding(kind: Kind, inner: Iterable[Kind]) -> Kind:
@@ -275,7 +279,7 @@ def secret(inner: Kind) -> Kind:
             return Wrong((Complaint(expected, HIDDEN),))
         return Secret(value)
 
-    return Kind(read, expected, expected, secret=True, is_open=inner.is_open)
+    return Kind(read, expected, expected, secret=True, beneath=inner.beneath)
 
 
 def items(item: Kind, build: Callable[[list[object]], object]) -> Kind:
@@ -286,7 +290,7 @@ def items(item: Kind, build: Callable[[list[object]], object]) -> Kind:
         parts = listed(raw)
         return wrong(expected, raw) if parts is None else gathered([item] * len(parts), parts, build)
 
-    return hiding(Kind(read, expected, f"list of {item.discreet}"), [item])
+    return hiding(Kind(read, expected, f"list of {item.discreet}", beneath=PLACES), [item])
 
 
 def row(places: Sequence[Kind]) -> Kind:
@@ -299,7 +303,7 @@ def row(places: Sequence[Kind]) -> Kind:
             return wrong(expected, raw)
         return gathered(places, parts, tuple)
 
-    return hiding(Kind(read, expected, f"list of {len(places)}"), places)
+    return hiding(Kind(read, expected, f"list of {len(places)}", beneath=PLACES), places)
 
 
 def listed(raw: object) -> Sequence[object] | None:
@@ -337,10 +341,12 @@ def table(item: Kind) -> Kind:
 
     def read(raw: object) -> object:
         opened = unpacked(raw.value) if type(raw) is Text else raw
+        if isinstance(opened, Indexed):
+            opened = {str(place): part for place, part in opened.items()}
         if not isinstance(opened, Mapping) or not all(isinstance(key, str) for key in opened):
             return wrong(expected, raw)
         read = {key: item.read(part) for key, part in opened.items()}
         complaints = [one for key, value in read.items() if type(value) is Wrong for one in value.under(key)]
         return Wrong(tuple(complaints)) if complaints else read
 
-    return hiding(Kind(read, expected, f"table of {item.discreet}", is_open=True), [item])
+    return hiding(Kind(read, expected, f"table of {item.discreet}", beneath=NAMES), [item])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 
 from heykit.config.indexed import Indexed
@@ -31,7 +32,7 @@ def laid(below: object, value: object) -> object:
         return _items(below, value)
     if not isinstance(value, Mapping):
         return value
-    table = _table(below)
+    table = table_of(below)
     if table is None:
         return _over({}, value) if type(value) is dict else value  # for the sake of the items in it
     return _over(table, value)
@@ -50,7 +51,7 @@ def _items(below: object, items: Indexed) -> object:
     return found
 
 
-def _table(value: object) -> Mapping[str, object] | None:
+def table_of(value: object) -> Mapping[str, object] | None:
     """Give what stands beneath as a table, if it is one: a mapping, a whole section, or JSON."""
     if isinstance(value, Mapping):
         return None if isinstance(value, Indexed) else value
@@ -77,7 +78,9 @@ def _hidden(value: object) -> object:
         return {name: _hidden(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_hidden(each) for each in value]
-    return Text(value, hidden=True) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return Text(value, hidden=True)
+    return value if value is None else Text(json.dumps(value), hidden=True)
 
 
 def owner(layers: Sequence[Layer], trail: Trail) -> Layer | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 
@@ -18,9 +18,10 @@ _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*://"
 # What stands before the path of a URL that has lost its `@host`: what follows the colon is no port, so a password.
 _NO_PORT = r"(?<=://)(?!\[)[^/?#@]*:(?!\d*(?:[/?#,]|$))[^@]*"
 # From one mark to the next only, so that a long text takes no longer than its length.
-_PARAMETER = r"(?:^|(?<=[?&;#\s]))[^?=&;#\s]++\s*+=\s*+"
-_SENSITIVE = r"(?i)password|passwd|pwd|secret|token|signature|(?:key|sig)(?![a-z])"
-_VALUE = r"'[^']*'|\"[^\"]*\"|[^&;\s]+"
+_PARAMETER = r"(?:^|(?<=[?&;,|{#\s]))[^?=:&;,|{#\s]++\s*+[=:]\s*+"
+_SENSITIVE = r"(?i)password|passphrase|passwd|pwd|secret|token|signature|(?:key|sig|pass|auth|\bpw)(?![a-z])"
+# To the next `&` or `;` that is not quoted: a password may hold a space.
+_VALUE = r"(?:'[^']*'|\"[^\"]*\"|\{[^}]{0,99}\}|[^&;])++"
 
 
 def masked(text: str) -> str:
@@ -70,11 +71,17 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one line for each type
         case timedelta():
             return f"{value / timedelta(seconds=1):.15g}s"
         case list() | tuple():
-            return f"[{', '.join(map(shown, value))}]"
+            return HIDDEN if _is_cut(value) else f"[{', '.join(map(shown, value))}]"
         case Mapping():
             return f"{{{', '.join(f'{shown(key)}: {shown(item)}' for key, item in value.items())}}}"
         case _:
             return printable(masked(_written(value)))
+
+
+def _is_cut(items: Sequence[object]) -> bool:
+    """Tell whether a comma in the password of a URL has made items of its parts."""
+    texts = [item for item in items if isinstance(item, str) and ("@" in item) is not ("://" in item)]
+    return any("@" in text for text in texts) and any("://" in text for text in texts)
 
 
 def _written(value: object) -> str:

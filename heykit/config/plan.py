@@ -81,7 +81,7 @@ class Section(NamedTuple):
             if name not in self.names:
                 # The value is not shown: it may be a secret whose name is misspelt.
                 suggestion = nearest(str(name), self.names) or ""
-                yield Complaint("the name of a setting", "", (str(name),), suggestion)
+                yield Complaint("the name of a setting", "", (str(name),), suggestion, strange=True)
 
 
 def _read_field(field: Field, raw: Mapping[str, object], base: object) -> object:
@@ -93,7 +93,10 @@ def _read_field(field: Field, raw: Mapping[str, object], base: object) -> object
     if field.optional and value is None:
         return None
     below = _unset(field, base) if base is not None or field.default is not None else None
-    return field.section.read(value, below)
+    if type(below) is not Wrong:
+        return field.section.read(value, below)
+    read = field.section.read(value)
+    return Wrong((*below.complaints, *(read.complaints if type(read) is Wrong else ())))
 
 
 def _unset(field: Field, base: object) -> object:
@@ -101,13 +104,14 @@ def _unset(field: Field, base: object) -> object:
     if base is not None:
         return getattr(base, field.name)
     if field.default is not None:
-        return _made(field.default)
+        return made(field.default)
     if field.section is not None and not field.optional:
         return field.section.read({})
     return Wrong((Complaint(field.kind.expected, "nothing", missing=True),))
 
 
-def _made(default: Callable[[], object]) -> object:
+def made(default: Callable[[], object]) -> object:
+    """Make a default, or say that its factory could not."""
     try:
         return default()
     except Exception as error:  # noqa: BLE001 - the factory is the user's, and its traceback would show the other settings
@@ -179,8 +183,7 @@ def _section(cls: type[object], within: Within) -> Section:
 def _keys(field: Field) -> Iterator[Key]:
     if field.section is None:
         yield (field.name,)
-        if field.kind.is_open:
-            yield (field.name, "*")
+        yield from ((field.name, mark) for mark in field.kind.beneath)
     else:
         yield from ((field.name, *key) for key in field.section.keys)
 
@@ -270,7 +273,7 @@ def _section_kind(section: Section) -> Kind:
     def read(raw: object) -> object:
         return section.read(kinds.unpacked(raw.value) if type(raw) is Text else raw)
 
-    kind = Kind(read, "a table of settings", "a table of settings", is_open=True)
+    kind = Kind(read, "a table of settings", "a table of settings", beneath=kinds.NAMES)
     return kinds.hiding(kind, [field.kind for field in section.fields])
 
 

@@ -47,7 +47,8 @@ class Source(Protocol):
     def read(self, keys: tuple[Key, ...], /) -> Layer:
         """Read what the source holds now. Raise nothing: faults are values.
 
-        `keys` are all the settings there are; one that ends in `*` says that any names may stand in its place.
+        `keys` are all the settings there are. One that ends in `*` says that any names may stand there, as in a table;
+        in `#`, that places of a list may.
         """
         ...
 

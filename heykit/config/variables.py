@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from heykit.config.indexed import Indexed
+from heykit.config.kinds import NAMES, PLACES
 from heykit.config.layers import laid, opened
 from heykit.config.mask import printable
 from heykit.config.nearest import nearest
@@ -36,12 +37,13 @@ class Naming(NamedTuple):
 
 
 class Names(NamedTuple):
-    """The names of all settings, and of the sections they stand in; `open` are those that hold names of their own."""
+    """The names of all settings, and of the sections they stand in; and which settings are tables, which lists."""
 
     settings: Mapping[str, Key]
     sections: Mapping[str, Key]
-    open: frozenset[Key]
-    all: frozenset[str]
+    known: frozenset[str]
+    tables: frozenset[Key]
+    lists: frozenset[Key]
 
 
 class Variables:
@@ -52,7 +54,7 @@ class Variables:
             raise ValueError("separator is empty: HEYGEN_DATABASEURL would not tell where a section ends")
         if naming.unknown not in ("fault", "warn", "ignore"):
             raise ValueError(f"unknown is 'fault', 'warn' or 'ignore', not {naming.unknown!r}")
-        self._naming = naming
+        self._naming = naming._replace(separator=naming.separator.upper())
         self._prefix = naming.prefix.upper()
         self._warned: set[str] = set()
 
@@ -68,19 +70,22 @@ class Variables:
             if not isinstance(whole, Text) and _put(values, key, whole):
                 used[key] = name
             else:
-                faults.append(ConfigFault(".".join(key), _SECTION, printable(place(name)), "a text that is none"))
-        there = [(name, key) for name, key in names.settings.items() if name in held]
-        used |= {key: name for name, key in there if _put(values, key, Text(texts[name], hidden=hidden))}
+                faults.append(ConfigFault(".".join(key), _SECTION, printable(place(name)), "another text"))
+        for name in filter(held.__contains__, names.settings):
+            key = names.settings[name]
+            if _put(values, key, Text(texts[name], hidden=hidden)):
+                used[key] = name
         settings_there = len(used)
-        for stray in sorted(name for name in held if name not in names.all and self._may_be_ours(name)):
+        for stray in sorted(name for name in held if name not in names.known and self._may_be_ours(name)):
             trail = self._item(stray, names)
             if trail is None:
                 faults += self._unknown(stray, names, place) if self._is_ours(stray) else ()
-            elif _put_item(values, trail, Text(texts[stray], hidden=hidden)):
+            elif trail not in used and _put_item(values, trail, Text(texts[stray], hidden=hidden)):
                 used[trail] = stray
             else:
-                faults.append(ConfigFault(".".join(map(str, trail)), _NOT_BOTH, printable(place(stray))))
-        origin = self._origin(frozenset(names.settings.values()) - names.open, used, place)
+                item = printable(".".join(map(str, trail)))
+                faults.append(ConfigFault(item, _NOT_BOTH, printable(place(stray))))
+        origin = self._origin(frozenset(names.settings.values()) - names.tables, used, place)
         return Layer(values, origin, faults, hidden=hidden, has_items=len(used) > settings_there)
 
     def everything(self, texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
@@ -132,16 +137,17 @@ class Variables:
 
     def _item(self, name: str, names: Names) -> Trail | None:
         """Read `HEYGEN_HOSTS__0`, `HEYGEN_SERVERS__0__HOST` or, in a table, `HEYGEN_LIMITS__CPU`; `None` for others."""
-        separator = self._naming.separator.upper()
+        separator = self._naming.separator
         if not name.startswith(self._naming.prefix):
             return None
         parts = name[len(self._naming.prefix) :].split(separator)
         for at in range(1, len(parts)):
             key = names.settings.get(self._naming.prefix + separator.join(parts[:at]))
-            if key in names.open and all(parts):
-                return (*key, parts[at].lower(), *map(_step, parts[at + 1 :]))
-            if key is not None and isinstance(_step(parts[at]), int):
+            is_place = isinstance(_step(parts[at]), int)
+            if key is not None and is_place and (key in names.lists or _ends_no_list(key, parts[at:], names)):
                 return (*key, *map(_step, parts[at:]))
+            if key in names.tables and all(parts):
+                return (*key, parts[at].lower(), *map(_step, parts[at + 1 :]))
         return None
 
     def _unknown(self, stray: str, names: Names, place: Place) -> Iterator[ConfigFault]:
@@ -155,32 +161,35 @@ class Variables:
             _warn(place(stray))
 
     def _near_item(self, stray: str, names: Names) -> str:
-        """Compare what names an item without its place and what follows."""
+        """Compare what names an item or an entry without its place and what follows."""
         separator = self._naming.separator
-        parts = stray.split(separator)
-        at = next((at for at, part in enumerate(parts) if at and isinstance(_step(part), int)), None)
-        near = "" if at is None else self._near(separator.join(parts[:at]), names)
-        return separator.join([near, *(part.upper() for part in parts[at:])]) if near else ""
+        parts = stray[len(self._naming.prefix) :].upper().split(separator)
+        for at in range(1, len(parts)):
+            near = self._near(self._naming.prefix + separator.join(parts[:at]), names)
+            key = names.settings.get(near)
+            if key in names.tables or (key in names.lists and isinstance(_step(parts[at]), int)):
+                return separator.join([near, *parts[at:]])
+        return ""
 
     def _slipped_item(self, stray: str, names: Names) -> str:
         """Find the item in `HEYGEN_HOSTS_0`; not in `HEYGEN_PORT_80_TCP`, which is Kubernetes'."""
         separator = self._naming.separator
         slipped = re.fullmatch(rf"(.+?)_([0-9]{{1,4}})((?:{re.escape(separator)}.*)?)", stray, re.DOTALL)
-        if slipped is None or slipped[1] not in names.settings:
+        if slipped is None or names.settings.get(slipped[1]) not in names.lists:
             return ""
         return f"{slipped[1]}{separator}{slipped[2]}{slipped[3]}"
 
     def _near(self, stray: str, names: Names) -> str:
         """Compare what follows the sections that are spelt right, so that a long section allows no more slips."""
-        prefix, separator = self._naming.prefix, self._naming.separator.upper()
+        prefix, separator = self._naming.prefix, self._naming.separator
         stray = prefix + stray[len(prefix) :].upper()
         cut = len(prefix)
         while (at := stray.find(separator, cut)) >= 0:
             after = at + len(separator)
-            if not any(name.startswith(stray[:after]) for name in names.settings):
+            if not any(name.startswith(stray[:after]) for name in names.known):
                 break
             cut = after
-        rests = {name[cut:]: name for name in names.settings if name.startswith(stray[:cut])}
+        rests = {name[cut:]: name for name in names.known if name.startswith(stray[:cut])}
         near = nearest(stray[cut:], rests)
         return "" if near is None else rests[near]
 
@@ -192,22 +201,29 @@ def _variable(prefix: str, separator: str, key: list[str]) -> str:
 @lru_cache(maxsize=256)
 def _names(prefix: str, separator: str, keys: tuple[Key, ...]) -> Names:
     settings: dict[str, Key] = {}
-    sections: dict[str, Key] = {}
-    opening = frozenset(key[:-1] for key in keys if key[-1] == "*")
-    for key in (key for key in keys if key[-1] != "*"):
+    sections: dict[str, set[Key]] = {}
+    tables, lists = (frozenset(key[:-1] for key in keys if key[-1] == mark) for mark in (NAMES, PLACES))
+    for key in (key for key in keys if key[-1] not in (NAMES, PLACES)):
         name = _variable(prefix, separator, list(key))
         if name in settings:
             raise TypeError(f"{'.'.join(settings[name])} and {'.'.join(key)} would both be set by {name}: rename one")
         settings[name] = key
-        sections |= {_variable(prefix, separator, list(key[:end])): key[:end] for end in range(1, len(key))}
-    outer_first = dict(sorted(((name, key) for name, key in sections.items() if name not in settings), key=_depth))
-    return Names(
-        MappingProxyType(settings), MappingProxyType(outer_first), opening, frozenset({*settings, *outer_first})
-    )
+        for end in range(1, len(key)):
+            sections.setdefault(_variable(prefix, separator, list(key[:end])), set()).add(key[:end])
+    # A name that would be of two sections, or of a section and a setting, is that of none.
+    plain = {name: min(found) for name, found in sections.items() if len(found) == 1 and name not in settings}
+    outer_first = dict(sorted(plain.items(), key=_depth))
+    known = frozenset({*settings, *outer_first})
+    return Names(MappingProxyType(settings), MappingProxyType(outer_first), known, tables, lists)
 
 
 def _depth(named: tuple[str, Key]) -> int:
     return len(named[1])
+
+
+def _ends_no_list(key: Key, rest: list[str], names: Names) -> bool:
+    """Tell a place given to what holds none, a fault, from `HEYGEN_PORT_80_TCP`, which is Kubernetes'."""
+    return len(rest) == 1 and key not in names.tables
 
 
 def _step(part: str) -> str | int:
@@ -217,7 +233,7 @@ def _step(part: str) -> str | int:
 
 def _section(text: Text) -> object:
     """Read a whole section out of one text: a table, None for nothing, or the text that is neither."""
-    if not text.value.strip():
+    if text.value.strip() in ("", "null"):
         return None
     found = opened(text)
     return found if isinstance(found, Mapping) else text
@@ -245,7 +261,7 @@ def _put_item(values: dict[str, object], trail: Trail, value: Text) -> bool:
         if not isinstance(inner, dict) or isinstance(inner, Indexed) is not isinstance(following, int):
             return False
         held = inner
-    if trail[-1] in held:
+    if isinstance(held.get(trail[-1]), dict):
         return False
     held[trail[-1]] = value
     return True

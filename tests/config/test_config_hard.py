@@ -347,3 +347,20 @@ class WithPassword:
 @pytest.mark.parametrize("form", ["toml", "env", "json"])
 def test_no_password_of_a_default_is_written_into_a_template(form: Any) -> None:
     assert HUNTER not in example(WithPassword, form)
+
+
+@dataclass(frozen=True)
+class Reached:
+    url: Url = POSTGRES
+
+
+@dataclass(frozen=True)
+class Reaching:
+    by_name: dict[str, Reached] = field(default_factory=lambda: {"a": Reached()})
+    several: tuple[Reached, ...] = (Reached(),)
+    one: Reached | int = Reached()
+
+
+@pytest.mark.parametrize("form", ["toml", "env", "json"])
+def test_nor_one_that_stands_further_in(form: Any) -> None:
+    assert HUNTER not in example(Reaching, form)

@@ -200,6 +200,38 @@ def test_what_may_be_none_needs_no_default(config: Config) -> None:
     assert config.get("nothing", optional) is None
 
 
+def test_a_table_in_one_text_is_looked_into() -> None:
+    held = {"APP_DATABASE": '{"port": 2}', "APP_NAME": "x"}
+    config = read([mapping({"database": {"url": "u"}}), environment("APP_", variables=held)])
+    assert config.get("database.port", int) == 2
+    assert config.section("database") == {"port": 2}
+    assert config.origin("database.port") == "APP_DATABASE"
+    assert config.get("database", str) == '{"port": 2}'
+    with pytest.raises(ConfigError, match="found nothing"):
+        config.get("database.url", str)
+
+
+@pytest.mark.parametrize("text", ["x", '{"c": 1}'])
+def test_a_default_that_has_no_room_is_a_fault(text: str) -> None:
+    config = read([environment("APP_", variables={"APP_A": text})])
+    with pytest.raises(ConfigError, match=r"a\.b: expected a value, found nothing"):
+        config.validate({"a.b": {"default": 3}})
+
+
+def test_defaults_of_which_one_hides_the_other_are_a_mistake(config: Config) -> None:
+    with pytest.raises(TypeError, match=r"a and a\.b have defaults"):
+        config.validate({"a.b": {"default": 1}, "a": {"default": 3}})
+
+
+def test_the_default_of_a_secret_is_one(config: Config) -> None:
+    config.validate({"password": {"type": "secret", "default": "hunter2"}})
+    assert config.get("password", Secret).reveal() == "hunter2"
+    assert config.section("") == {}
+    with pytest.raises(ConfigError) as caught:
+        config.get("password", int)
+    assert "hunter2" not in str(caught.value)
+
+
 def in_tracebacks(call: Callable[[], object]) -> str:
     """All that a traceback with locals shows of heykit's own frames."""
     with pytest.raises((ConfigError, TypeError)) as caught:

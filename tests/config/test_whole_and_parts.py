@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
@@ -27,6 +27,7 @@ from heykit.config import (
     read,
     secrets_directory,
 )
+from heykit.config.examples import example
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Settings:
     servers: dict[str, Server] = field(default_factory=dict)
     either: Server | Tls = field(default_factory=Tls)
     hosts: list[str] = field(default_factory=list)
+    pool: list[Server] = field(default_factory=list)
     debug: bool = False
 
 
@@ -89,7 +91,7 @@ def test_a_section_that_is_no_table_is_a_fault(text: str) -> None:
     [fault] = faults(by_variables(SERVER=text))
 
     expected = "a JSON object of its settings, or a variable for each"
-    assert fault == ConfigFault("server", expected, "APP_SERVER", "a text that is none")
+    assert fault == ConfigFault("server", expected, "APP_SERVER", "another text")
 
 
 def test_a_fault_within_a_whole_section_is_one_of_its_variable() -> None:
@@ -152,7 +154,7 @@ def test_a_fault_in_a_table_names_its_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("HOSTS_0", "HOSTS__0"), ("HOSTS0", "HOSTS"), ("SERVERS_0__HOST", "SERVERS__0__HOST")]
+    ("name", "near"), [("HOSTS_0", "HOSTS__0"), ("HOSTS0", "HOSTS"), ("POOL_0__HOST", "POOL__0__HOST")]
 )
 def test_an_item_with_too_few_lines_between_is_a_fault(name: str, near: str) -> None:
     [fault] = faults(by_variables(**{name: "x"}))
@@ -204,6 +206,191 @@ def test_a_class_that_says_nothing_of_what_it_refuses_is_named() -> None:
 
     [fault] = faults(by_variables(DEBUG="1"), settings=Silent)
     assert fault.expected == "settings Silent accepts (ValueError)"
+
+
+def test_a_factory_of_a_section_that_fails_hides_no_other_fault() -> None:
+    def failing() -> Server:
+        raise RuntimeError("hunter2")
+
+    @dataclass(frozen=True)
+    class Made:
+        server: Server = field(default_factory=failing)
+        size: int = 3
+
+    found = faults(mapping({"server": {"port": 2}, "size": "x"}), settings=Made)
+    assert [fault.key for fault in found] == ["server", "server.host", "size"]
+    assert "hunter2" not in f"{found}{example(Made, 'toml')}"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("APP_SERVR", "APP_SERVER"),
+        ("app_server", "APP_SERVER"),
+        ("APP_LIMTS__CPU", "APP_LIMITS__CPU"),
+        ("app_limits__cpu", "APP_LIMITS__CPU"),
+    ],
+)
+def test_a_section_or_a_table_that_is_misspelt_is_a_fault(name: str, near: str) -> None:
+    [fault] = faults(environment("APP_", variables={name: '{"port": 2}'}))
+
+    assert (fault.origin, fault.suggestion) == (name, near)
+
+
+@dataclass(frozen=True)
+class Flat:
+    port: int = 1
+    debug: bool = False
+    hosts: list[str] = field(default_factory=list)
+
+
+def test_with_one_line_between_what_kubernetes_sets_is_none_either() -> None:
+    held = {"APP_PORT_80_TCP": "tcp://10.0.0.1", "APP_PORT_80_TCP_PORT": "80", "APP_HOSTS_0": "a"}
+
+    assert load(Flat, [environment("APP_", separator="_", variables=held)]) == Flat(hosts=["a"])
+
+
+def test_what_has_no_items_is_not_suggested_to_have_one() -> None:
+    assert load(Flat, [environment("APP_", variables={"APP_DEBUG_1": "x", "APP_PORT_80": "x"})]) == Flat()
+    [fault] = faults(environment("APP_", variables={"APP_DEBUG__1": "x"}), settings=Flat)
+    assert (fault.expected, fault.found) == ("bool, true or false", "a table")
+
+
+@pytest.mark.parametrize("separator", ["_x_", "_X_", "."])
+def test_a_separator_is_read_in_capitals(separator: str) -> None:
+    held = {f"APP_SERVER{separator}HOST".upper(): "h", f"APP_LIMITS{separator}CPU".upper(): "1"}
+    source = environment("APP_", separator=separator, variables=held)
+
+    assert load(Settings, [source]) == Settings(server=Server("h"), limits={"cpu": 1})
+    assert read([source]).get("server.host", str) == "h"
+
+
+@dataclass(frozen=True)
+class Inner:
+    c: int = 0
+
+
+@dataclass(frozen=True)
+class Other:
+    d: int = 0
+
+
+@dataclass(frozen=True)
+class Outer:
+    b: Other = field(default_factory=Other)
+
+
+@dataclass(frozen=True)
+class Clashing:
+    a_b: Inner = field(default_factory=Inner)
+    a: Outer = field(default_factory=Outer)
+
+
+def test_a_name_of_two_sections_is_that_of_none(caplog: pytest.LogCaptureFixture) -> None:
+    held = {"APP_A_B": '{"c": 1}', "APP_A_B_D": "2"}
+
+    assert load(Clashing, [environment("APP_", separator="_", variables=held)]) == Clashing(a=Outer(Other(2)))
+    assert caplog.messages == ["The variable APP_A_B is no setting and is not used"]
+
+
+def test_an_entry_of_a_table_wins_over_the_one_in_its_section() -> None:
+    @dataclass(frozen=True)
+    class Held:
+        inner: Flat | None = None
+        limits: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @dataclass(frozen=True)
+    class Around:
+        held: Held = field(default_factory=Held)
+
+    both = by_variables(HELD='{"limits": {"a": {"0": 1, "b": 2}}}', HELD__LIMITS__A__B="3")
+    assert load(Around, [both]).held.limits == {"a": {"0": 1, "b": 3}}
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_the_name_of_an_entry(tmp_path: Path) -> None:
+    (tmp_path / "limits").write_text('{"a": 1}')
+    (tmp_path / "limits__\x1b[31mx").write_text("1")
+
+    assert "\x1b" not in str(ConfigError(faults(secrets_directory(tmp_path))))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("server", '{"host": "h", "port": 48.3920, "x": 483920}'), ("limits", '{"cpu": 48.3920}')],
+)
+def test_no_number_of_a_mounted_file_is_shown(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    more = {"limits": by_variables(LIMITS__X="1"), "server": by_variables(SERVER__HOST="x")}[name]
+
+    found = faults(secrets_directory(tmp_path), more)
+
+    assert "48" not in str(ConfigError(found))
+
+
+@dataclass(frozen=True)
+class Login:
+    token: Secret[str]
+    number: int
+    more: int
+
+
+@dataclass(frozen=True)
+class Quoting:
+    token: str
+
+    def __post_init__(self) -> None:
+        raise ValueError(f"the token {self.token} is bad")
+
+
+@dataclass(frozen=True)
+class WithLogin:
+    inner: Login
+
+
+@dataclass(frozen=True)
+class WithQuoting:
+    inner: Quoting
+
+
+@dataclass(frozen=True)
+class First:
+    kind: Literal["first"]
+    path: str
+
+
+@dataclass(frozen=True)
+class Second:
+    kind: Literal["second"]
+    url: str
+
+
+@dataclass(frozen=True)
+class Unions:
+    login: WithLogin | WithQuoting | None = None
+    kind: First | Second | None = None
+    table: dict[str, int] | Server | None = None
+
+
+@pytest.mark.parametrize("text", ['{"token": "hunter2", "number": "x", "m": 1}', '{"token": "hunter2"}'])
+def test_a_union_shows_no_secret_of_one_of_its_members(text: str) -> None:
+    found = faults(by_variables(LOGIN=f'{{"inner": {text}}}'), settings=Unions)
+    assert "hunter2" not in str(ConfigError(found))
+
+
+def test_of_a_union_names_that_are_wrong_tell_more_than_values() -> None:
+    found = faults(mapping({"kind": {"kind": "second", "path": "p"}}), settings=Unions)
+    assert {(fault.key, fault.found) for fault in found} == {("kind.path", ""), ("kind.url", "nothing")}
+    [fault] = faults(mapping({"table": {"port": "x"}}), settings=Unions)
+    assert fault.key == "table"
+    [fault] = faults(mapping({"kind": {"kind": "third", "path": "p"}}), settings=Unions)
+    assert fault.key == "kind"
+
+
+def test_half_of_a_password_that_a_comma_cuts_is_not_shown_either() -> None:
+    held = by_variables(HOSTS="postgres://u:hun,ter2@h/db")
+    shown = {entry.key: entry.shown for entry in explain(Settings, [held]).entries}
+
+    assert shown["hosts"] == "***"
 
 
 def test_what_was_not_read_is_named_so_where_something_is_missing(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from heykit.config.files import Broken, broken, text_of
 from heykit.config.mask import printable
+from heykit.config.naming import Naming
 from heykit.config.protocol import Key, Layer, OpenSource
-from heykit.config.variables import Naming, Place, Variables
+from heykit.config.variables import Place, Variables
 from heykit.errors import ConfigFault
 
 _FORMAT = "lines of NAME=value"

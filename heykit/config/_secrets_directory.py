@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from heykit.config.mask import printable
+from heykit.config.naming import Naming
 from heykit.config.protocol import Key, Layer, OpenSource
-from heykit.config.variables import Naming, Place, Variables
+from heykit.config.variables import Place, Variables
 from heykit.errors import ConfigFault
 
 _LONGEST = 1024 * 1024  # bytes

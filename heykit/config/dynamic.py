@@ -8,9 +8,11 @@ from types import MappingProxyType
 from typing import Final, TypeVar, cast
 
 from heykit.config import kinds
+from heykit.config.any_case import spelt
+from heykit.config.durations import DURATION
 from heykit.config.kinds import Complaint, Kind, Wrong, read_as
 from heykit.config.layers import laid, merged, owner, table_of
-from heykit.config.loading import Faulty
+from heykit.config.loading import Faulty, expect_sources
 from heykit.config.mask import dotted, printable
 from heykit.config.nearest import nearest
 from heykit.config.plan import Rule, kind_of, ruled
@@ -27,7 +29,7 @@ _TYPES: Final[Mapping[str, Kind]] = MappingProxyType({
     "str": kinds.STR, "string": kinds.STR, "int": kinds.INT, "integer": kinds.INT, "float": kinds.FLOAT,
     "number": kinds.FLOAT, "bool": kinds.BOOL, "boolean": kinds.BOOL, "list": kinds.items(kinds.ANY, list),
     "dict": kinds.table(kinds.ANY), "table": kinds.table(kinds.ANY), "secret": kinds.secret(kinds.STR), "url": URL,
-    "path": kinds.PATH, "duration": kinds.DURATION, "size": SIZE,
+    "path": kinds.PATH, "duration": DURATION, "size": SIZE,
 })  # fmt: skip
 _NUMBER: Final = kinds.either([kinds.INT, kinds.FLOAT], optional=False)
 _RULES: Final = ("type", "required", "default", "pattern", "min_length", "max_length", "min", "max", "one_of")
@@ -37,8 +39,10 @@ _ABSENT: Final = object()
 def read(sources: Sequence[Source]) -> Config:
     """Read all that the sources hold; later ones win, key by key. Raises `ConfigError` for what is wrong with them.
 
-    Of variables every one under the prefix is read: `HEYGEN_DATABASE__URL` is `database.url`, in small letters.
+    Of variables every one under the prefix is read: `HEYGEN_DATABASE__URL` is `database.url`, and what a file calls
+    `maxSize` is set by `HEYGEN_MAXSIZE`.
     """
+    expect_sources(sources)
     layers = [_all_of(source) for source in sources]
     faults = [fault for layer in layers for fault in layer.faults]
     if faults:
@@ -73,8 +77,8 @@ class Config:
         return cast("T", value)
 
     def section(self, prefix: str) -> Mapping[str, object]:
-        """Give what is set beneath a key, as it was written: texts, numbers, lists and tables."""
-        return _plain(table_of(self._at(prefix)) or {})
+        """Give what is set beneath a key, or with "" all there is, as it was written: texts, numbers, lists, tables."""
+        return _plain(table_of(self._at(prefix) if prefix else self._values) or {})
 
     def origin(self, key: str) -> str:
         """Tell where a setting came from: the variable, the file and line; "default", or "" for one that is not set."""
@@ -140,9 +144,10 @@ class Config:
         found: object = self._values
         for step in _steps(key):
             beneath = table_of(found)
-            if beneath is None or step not in beneath:
+            name = step if beneath is None else cast("str", spelt(step, beneath))
+            if beneath is None or name not in beneath:
                 return _ABSENT
-            found = beneath[step]
+            found = beneath[name]
         return found
 
     def _fault(self, key: str, complaint: Complaint) -> ConfigFault:
@@ -175,10 +180,14 @@ def _nested(steps: Sequence[str], value: object) -> object:
 
 
 def _steps(key: str) -> tuple[str, ...]:
+    if not isinstance(key, str):
+        raise TypeError(f"a key is a text such as 'database.url', not a {type(key).__name__}")
     return tuple(key.split("."))
 
 
 def _kind(key: str, rule: Mapping[str, object]) -> Kind:
+    if not isinstance(rule, Mapping):
+        raise TypeError(f"the rule of {key} is no table: write {{'type': 'int', 'required': True}} or the like")
     unknown = rule.keys() - set(_RULES)
     if unknown:
         near = nearest(str(min(unknown)), _RULES)
@@ -206,11 +215,23 @@ def _typed(key: str, rule: Mapping[str, object]) -> Kind:
 
 
 def _kind_of(hint: object) -> Kind:
+    if hint in (list, dict):
+        return _whole(_TYPES["list" if hint is list else "dict"])
     try:
         return kind_of(hint, ())
     except TypeError as error:
         message = f"{error}: no setting can have this type"
     raise TypeError(message)
+
+
+def _whole(kind: Kind) -> Kind:
+    """Give all that stands in a list or a table as `section` does."""
+
+    def read(raw: object) -> object:
+        value = kind.read(raw)
+        return value if type(value) is Wrong else _plain_value(value)
+
+    return kind._replace(read=read)
 
 
 def _judges(rule: Mapping[str, object]) -> Sequence[Rule]:
@@ -232,12 +253,14 @@ def _judges(rule: Mapping[str, object]) -> Sequence[Rule]:
 
 
 def _plain(value: Mapping[str, object]) -> dict[str, object]:
-    return {name: _plain_value(each) for name, each in value.items()}
+    return {str(name): _plain_value(each) for name, each in value.items()}
 
 
 def _plain_value(value: object) -> object:
     if isinstance(value, Text):
         return Secret(value.value) if value.hidden else value.value
+    if isinstance(value, list):
+        return [_plain_value(each) for each in value]
     return _plain(value) if isinstance(value, Mapping) else value
 
 

@@ -84,8 +84,10 @@ def _toml(lines: Sequence[_Line]) -> Iterator[str]:
         if line.key[:-1] != within:
             within = line.key[:-1]
             yield from ("", f"{'# ' if line.optional else ''}[{'.'.join(map(_toml_name, within))}]")
-        default = "" if line.default in (_NO_DEFAULT, _UNTOLD) else line.default
-        yield from _setting(line, f"{_toml_name(line.key[-1])} = {_toml_value(default)}")
+        default = "" if line.default is _NO_DEFAULT else line.default
+        # Whoever takes the mark away must say what: TOML has no null, and a secret is not told.
+        value = "" if default is None or default is _UNTOLD else _toml_value(default)
+        yield from _setting(line, f"{_toml_name(line.key[-1])} = {value}".rstrip())
 
 
 def _variables(lines: Sequence[_Line], prefix: str, separator: str) -> Iterator[str]:

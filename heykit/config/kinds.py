@@ -6,9 +6,7 @@ Raw values are `Text` (from variables), which is converted, or JSON's and TOML's
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -30,6 +28,7 @@ class Complaint(NamedTuple):
     suggestion: str = ""
     missing: bool = False
     strange: bool = False
+    whole: bool = False
 
 
 class Wrong(NamedTuple):
@@ -117,62 +116,11 @@ def _path_value(raw: object) -> object:
     return Path(raw) if isinstance(raw, str | Path) and raw != "" and "\0" not in str(raw) else NO
 
 
-_DURATION = r"(?P<amount>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|us|[wdhms])\s*"
-# Compiled on first use, and kept by `re`: most programs read no duration.
-_SECONDS = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_DAYS = timedelta(days=1)
-_UNITS = {
-    "w": 7 * _DAYS,
-    "d": _DAYS,
-    "h": _DAYS / 24,
-    "m": timedelta(minutes=1),
-    "s": timedelta(seconds=1),
-    "ms": timedelta(milliseconds=1),
-    "us": timedelta(microseconds=1),
-}
-
-
-def _duration_text(text: str) -> object:
-    text = text.strip()
-    try:
-        if re.fullmatch(_SECONDS, text):
-            return timedelta(seconds=float(text))
-        size, sign = text.removeprefix("-"), -1 if text.startswith("-") else 1
-        parts = list(re.finditer(_DURATION, size))
-        if not parts or "".join(part[0] for part in parts) != size:
-            return NO
-        return sign * sum((_amount(part["amount"]) * _UNITS[part["unit"]] for part in parts), timedelta())
-    except (OverflowError, ValueError):
-        return NO
-
-
-def _amount(text: str) -> float:
-    return float(text) if "." in text else int(text)
-
-
-def _duration_value(raw: object) -> object:
-    match raw:
-        case timedelta():
-            return raw
-        case str():
-            return _duration_text(raw)
-        case bool():
-            return NO
-        case int() | float():
-            try:
-                return timedelta(seconds=raw)
-            except (OverflowError, ValueError):
-                return NO
-        case _:
-            return NO
-
-
 STR = Kind(_read_str, "str", "str")
 INT = scalar("int", _int_text, lambda raw: raw if type(raw) is int else NO)
 FLOAT = scalar("float", _float_text, _float_value)
 BOOL = scalar("bool, true or false", _bool_text, lambda raw: raw if type(raw) is bool else NO)
 PATH = scalar("Path", _path_value, _path_value)
-DURATION = scalar("duration, like 30s or 1h30m or a number of seconds", _duration_text, _duration_value)
 NONE = scalar("none", lambda text: NO if text else None, lambda raw: None if raw is None else NO)
 
 
@@ -288,7 +236,7 @@ def items(item: Kind, build: Callable[[list[object]], object]) -> Kind:
 
     def read(raw: object) -> object:
         parts = listed(raw)
-        return wrong(expected, raw) if parts is None else gathered([item] * len(parts), parts, build)
+        return _no_list(expected, raw) if parts is None else gathered([item] * len(parts), parts, build)
 
     return hiding(Kind(read, expected, f"list of {item.discreet}", beneath=PLACES), [item])
 
@@ -300,10 +248,17 @@ def row(places: Sequence[Kind]) -> Kind:
     def read(raw: object) -> object:
         parts = listed(raw)
         if parts is None or len(parts) != len(places):
-            return wrong(expected, raw)
+            return _no_list(expected, raw)
         return gathered(places, parts, tuple)
 
     return hiding(Kind(read, expected, f"list of {len(places)}", beneath=PLACES), places)
+
+
+def _no_list(expected: str, raw: object) -> Wrong:
+    if not isinstance(raw, Indexed):
+        return wrong(expected, raw)
+    gap = next(place for place in range(len(raw) + 1) if place not in raw)
+    return Wrong((Complaint(expected, f"no item {gap}"),))
 
 
 def listed(raw: object) -> Sequence[object] | None:
@@ -340,12 +295,12 @@ def table(item: Kind) -> Kind:
     expected = f"table of {item.expected}"
 
     def read(raw: object) -> object:
-        opened = unpacked(raw.value) if type(raw) is Text else raw
+        opened = raw if type(raw) is not Text else unpacked(raw.value) if raw.value.strip() else {}
         if isinstance(opened, Indexed):
             opened = {str(place): part for place, part in opened.items()}
         if not isinstance(opened, Mapping) or not all(isinstance(key, str) for key in opened):
             return wrong(expected, raw)
-        read = {key: item.read(part) for key, part in opened.items()}
+        read = {str(key): item.read(part) for key, part in opened.items()}
         complaints = [one for key, value in read.items() if type(value) is Wrong for one in value.under(key)]
         return Wrong(tuple(complaints)) if complaints else read
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from typing import cast
 
+from heykit.config.any_case import AnyCase, spelt
 from heykit.config.indexed import Indexed
 from heykit.config.kinds import listed, unpacked
 from heykit.config.protocol import Layer, Text, Trail
@@ -21,8 +23,10 @@ def merged(layers: Sequence[Layer]) -> Mapping[str, object]:
 
 def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> Mapping[str, object]:
     result = dict(lower)
+    has_any_case = AnyCase in map(type, lower)
     for name, value in upper.items():
-        result[name] = laid(result.get(name), value)
+        key = cast("str", spelt(name, result)) if has_any_case or type(name) is AnyCase else name
+        result[key] = laid(result.get(key), value)
     return result
 
 
@@ -30,6 +34,8 @@ def laid(below: object, value: object) -> object:
     """Lay one value over another."""
     if isinstance(value, Indexed):
         return _items(below, value)
+    if type(value) is Text and isinstance(below, Mapping) and not isinstance(below, Indexed):
+        value = table_of(value) or value
     if not isinstance(value, Mapping):
         return value
     table = table_of(below)
@@ -89,11 +95,13 @@ def owner(layers: Sequence[Layer], trail: Trail) -> Layer | None:
 
 
 def holds(value: object, trail: Trail) -> bool:
-    """Tell whether something stands at `trail` in nested mappings."""
+    """Tell whether something stands at `trail` in nested tables."""
     for step in trail:
-        if not isinstance(value, Mapping):
+        table = value if isinstance(value, Mapping) else table_of(value) if isinstance(step, str) else None
+        if table is None:
             return True  # a list or a text is of one layer, with all that stands in it
-        if step not in value:
+        key = cast("str", spelt(step, table))
+        if key not in table:
             return False
-        value = value[step]  # by place in items, else by name
+        value = table[key]  # by place in items, else by name
     return True

@@ -14,6 +14,8 @@ from heykit.errors import ConfigError, ConfigFault
 
 S = TypeVar("S")
 
+_MOST_ORIGINS = 5
+
 
 def load(settings: type[S], sources: Sequence[Source]) -> S:
     """Load settings of this frozen dataclass from the sources; later ones win, key by key.
@@ -30,6 +32,12 @@ def load(settings: type[S], sources: Sequence[Source]) -> S:
 
 def layers_of(section: Section, sources: Sequence[Source]) -> Sequence[Layer]:
     """Read every source. Raises `TypeError` for what is none."""
+    expect_sources(sources)
+    return [source.read(section.keys) for source in sources]
+
+
+def expect_sources(sources: Sequence[Source]) -> None:
+    """Raise `TypeError` for what is no list of sources."""
     if not isinstance(sources, Iterable):
         raise TypeError("sources are a list, also where there is one: load(Settings, [environment(...)])")
     strange = next((source for source in sources if not hasattr(source, "read")), None)
@@ -37,7 +45,6 @@ def layers_of(section: Section, sources: Sequence[Source]) -> Sequence[Layer]:
         raise TypeError(
             f"a {type(strange).__name__} is no source: give json_file(path), environment(prefix) or the like"
         )
-    return [source.read(section.keys) for source in sources]
 
 
 class Faulty(NamedTuple):
@@ -51,13 +58,25 @@ def reading(section: Section, layers: Sequence[Layer]) -> object:
     faults = [fault for layer in layers for fault in layer.faults]
     value = section.read(merged(layers))
     if type(value) is Wrong:
-        faults += [_fault(complaint, layers) for complaint in value.complaints]
+        faults += [_fault(complaint, section, layers) for complaint in value.complaints]
     return Faulty(faults) if faults else value
 
 
-def _fault(complaint: Complaint, layers: Sequence[Layer]) -> ConfigFault:
-    origin = _places(complaint.trail, layers) if complaint.missing else _origin(complaint.trail, layers)
+def _fault(complaint: Complaint, section: Section, layers: Sequence[Layer]) -> ConfigFault:
+    if complaint.whole:
+        origin = _origins(complaint.trail, section, layers)
+    else:
+        origin = _places(complaint.trail, layers) if complaint.missing else _origin(complaint.trail, layers)
     return ConfigFault(dotted(complaint.trail), complaint.expected, origin, complaint.found, complaint.suggestion)
+
+
+def _origins(trail: Trail, section: Section, layers: Sequence[Layer]) -> str:
+    """Name where each of the settings of a section was set: any of them may be what it refuses."""
+    owners = ((key, owner(layers, key)) for key in section.keys if key[: len(trail)] == trail)
+    origins = [*dict.fromkeys(layer.origin(key) for key, layer in owners if layer is not None)]
+    if not origins:
+        return _origin(trail, layers)
+    return ", ".join(origins[:_MOST_ORIGINS]) + (" and others" if len(origins) > _MOST_ORIGINS else "")
 
 
 def _origin(trail: Trail, layers: Sequence[Layer]) -> str:

@@ -38,6 +38,11 @@ def masked(text: str) -> str:
     return _without_parameters(text)
 
 
+def without_passwords(said: str) -> str:
+    """Hide in a sentence what `masked` hides in a text, word by word, so that the sentence stays."""
+    return re.sub(r"\S+", lambda word: masked(word[0]), said)
+
+
 def _without_parameters(text: str) -> str:
     parts, at = [], 0
     for name in re.finditer(_PARAMETER, text):

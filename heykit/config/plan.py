@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias, Union, cast, get_args, get_origin
 
 from heykit.config import kinds
+from heykit.config.any_case import AnyCase, spelt
+from heykit.config.durations import DURATION
 from heykit.config.hints import hints
 from heykit.config.kinds import Complaint, Kind, Wrong
-from heykit.config.mask import HIDDEN, found, hidden_texts, masked
+from heykit.config.mask import HIDDEN, found, hidden_texts, masked, without_passwords
 from heykit.config.nearest import nearest
 from heykit.config.protocol import Key, Text
 from heykit.config.rules import Between, MaxLength, MinLength, OneOf, Pattern
@@ -33,7 +35,7 @@ _SCALARS: Mapping[object, Kind] = types.MappingProxyType(
         float: kinds.FLOAT,
         bool: kinds.BOOL,
         Path: kinds.PATH,
-        timedelta: kinds.DURATION,
+        timedelta: DURATION,
         ByteSize: SIZE,
         Url: URL,
         type(None): kinds.NONE,
@@ -67,7 +69,10 @@ class Section(NamedTuple):
         if not isinstance(raw, Mapping):
             what = "none" if raw is None else "a list" if isinstance(raw, list | tuple) else "a value"
             return Wrong((Complaint("a table of settings", what),))
-        complaints = [] if raw.keys() <= self.names else list(self._strangers(raw))
+        complaints: list[Complaint] = []
+        if not raw.keys() <= self.names:
+            raw = {str(spelt(name, self.names)) if type(name) is AnyCase else name: raw[name] for name in raw}
+            complaints += self._strangers(raw)
         values: dict[str, object] = {}
         for field in self.fields:
             value = _read_field(field, raw, base)
@@ -125,14 +130,16 @@ def _built(cls: type[object], values: Mapping[str, object], raw: object) -> obje
     except Exception as error:  # noqa: BLE001 - `__post_init__` is the user's: what it refuses is a fault like any other
         foreseen = isinstance(error, ValueError)
         said = (foreseen and str(error)) or f"settings {cls.__name__} accepts ({type(error).__name__})"
-    return Wrong((Complaint(_scrubbed(said, values, hidden_texts(raw)), ""),))
+    return Wrong((Complaint(_scrubbed(said, values, hidden_texts(raw)), "", whole=True),))
 
 
 def _scrubbed(said: str, value: object, hidden: Iterable[str] = ()) -> str:
     """Take every secret that `value` holds, and what is hidden, out of what the user's own code said of it."""
     for text in sorted({*_secrets(value), *filter(None, hidden)}, key=len, reverse=True):
         said = said.replace(text, HIDDEN)
-    return masked(said)
+    for text in filter(None, _secrets(value, inside=True)):
+        said = said.replace(text, masked(text))
+    return without_passwords(said)
 
 
 def _secrets(value: object, *, inside: bool = False) -> Iterator[str]:

@@ -8,7 +8,7 @@ from heykit.config.kinds import NO, scalar
 
 # IEC 80000-13: kB is a thousand bytes and KiB are 1,024.
 _UNITS = {"": 1, "b": 1, **{f"{unit}b": 1000 ** (at + 1) for at, unit in enumerate("kmgtp")}}
-_UNITS |= {f"{unit}ib": 1024 ** (at + 1) for at, unit in enumerate("kmgtp")}
+_UNITS |= {f"{unit}i{b}": 1024 ** (at + 1) for at, unit in enumerate("kmgtp") for b in ("b", "")}
 _SIZE = r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)"
 _LONGEST = 40  # characters
 

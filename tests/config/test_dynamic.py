@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -201,14 +202,40 @@ def test_what_may_be_none_needs_no_default(config: Config) -> None:
 
 
 def test_a_table_in_one_text_is_looked_into() -> None:
-    held = {"APP_DATABASE": '{"port": 2}', "APP_NAME": "x"}
-    config = read([mapping({"database": {"url": "u"}}), environment("APP_", variables=held)])
-    assert config.get("database.port", int) == 2
-    assert config.section("database") == {"port": 2}
-    assert config.origin("database.port") == "APP_DATABASE"
-    assert config.get("database", str) == '{"port": 2}'
-    with pytest.raises(ConfigError, match="found nothing"):
-        config.get("database.url", str)
+    held = {"APP_DATABASE": '{"port": 2}', "APP_DATABASE__POOL": "3", "APP_KEY": '{"type": "a"}'}
+    config = read([mapping({"database": {"url": "u", "port": 1}}), environment("APP_", variables=held)])
+    assert config.section("database") == {"url": "u", "port": 2, "pool": "3"}
+    origins = {name: config.origin(f"database.{name}") for name in ("url", "port", "pool")}
+    assert origins == {"url": "mapping", "port": "APP_DATABASE", "pool": "APP_DATABASE__POOL"}
+    assert (config.get("key", str), config.get("key.type", str)) == ('{"type": "a"}', "a")
+
+
+def test_a_variable_sets_what_a_file_calls_by_capitals() -> None:
+    held = {"APP_MAXSIZE": "2", "APP_DB__POOLSIZE": "3", "APP_NEWNAME": "4"}
+    config = read([mapping({"maxSize": 1, "db": {"poolSize": 1}}), environment("APP_", variables=held)])
+    assert (config.get("maxSize", int), config.get("db.poolSize", int), config.get("newName", int)) == (2, 3, 4)
+    assert [config.origin(key) for key in ("maxSize", "db.poolSize")] == ["APP_MAXSIZE", "APP_DB__POOLSIZE"]
+    assert config.section("db") == {"poolSize": "3"}
+
+
+def test_whole_lists_and_tables_are_given_as_they_were_written(config: Config) -> None:
+    assert config.get("cache.hosts", list) == ["a", "b"]
+    assert config.get("cache", dict) == config.section("cache")
+    assert config.section("").keys() == {"database", "cache", "debug", "limits"}
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda _: read([1]), "a int is no source"),  # type: ignore[list-item]
+        (lambda _: read(mapping({})), "sources are a list"),  # type: ignore[arg-type]
+        (lambda config: config.validate({"a": int}), "the rule of a is no table"),
+        (lambda config: config.get(5, int), "a key is a text"),
+    ],
+)
+def test_a_mistake_in_a_call_is_told(config: Config, call: Callable[[Any], object], told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        call(config)
 
 
 @pytest.mark.parametrize("text", ["x", '{"c": 1}'])
@@ -226,7 +253,7 @@ def test_defaults_of_which_one_hides_the_other_are_a_mistake(config: Config) -> 
 def test_the_default_of_a_secret_is_one(config: Config) -> None:
     config.validate({"password": {"type": "secret", "default": "hunter2"}})
     assert config.get("password", Secret).reveal() == "hunter2"
-    assert config.section("") == {}
+    assert config.section("")["password"] == Secret("hunter2")
     with pytest.raises(ConfigError) as caught:
         config.get("password", int)
     assert "hunter2" not in str(caught.value)

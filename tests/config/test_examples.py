@@ -14,7 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heykit.config import Between, ByteSize, MinLength, Secret, dotenv, environment, json_file, load, toml_file
+from heykit.config import (
+    Between,
+    ByteSize,
+    ConfigError,
+    MinLength,
+    Secret,
+    Url,
+    dotenv,
+    environment,
+    json_file,
+    load,
+    toml_file,
+)
 from heykit.config.examples import example
 from heykit.heygen import Settings as HeygenSettings
 from tests.config.drawn import Drawn, leaves, settings
@@ -119,3 +131,21 @@ def test_any_settings_class_has_one(one: Drawn, form: Literal["toml", "env", "js
         tomllib.loads(text)
     if form == "json":
         json.loads(text)
+
+
+@dataclass(frozen=True)
+class Untold:
+    maybe: int | None = None
+    url: Url = Url("https://u:hunter2@h")  # noqa: RUF009 - it cannot change
+    key: Secret[str] = Secret("hunter2")
+
+
+def test_a_mark_of_what_toml_cannot_say_is_not_taken_away_without_saying_it(tmp_path: Path) -> None:
+    text = example(Untold, "toml")
+    assert [line for line in text.splitlines() if "=" in line] == ["# maybe =", "# url =", "# key ="]
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    assert load(Untold, [toml_file(path)]) == Untold()
+    path.write_text(text.replace("# url =", "url ="))
+    with pytest.raises(ConfigError, match=r"expected valid TOML, found .*, from .*x.toml:4"):
+        load(Untold, [toml_file(path)])

@@ -422,7 +422,7 @@ class Sized:
     ("text", "size"),
     [
         ("0", 0), ("4096", 4096), ("10 MiB", 10 * 1024**2), ("10mib", 10 * 1024**2), ("1.5 GB", 1_500_000_000),
-        ("2kB", 2000), (" 1 B ", 1), ("0.5KiB", 512), ("1PiB", 1024**5),
+        ("2kB", 2000), ("10Mi", 10 * 1024**2), (" 1 B ", 1), ("0.5KiB", 512), ("1PiB", 1024**5),
     ],
 )  # fmt: skip
 def test_a_size_is_written_as_people_do(text: str, size: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 
 class AnyCase(str):
@@ -11,7 +11,7 @@ class AnyCase(str):
     __slots__ = ()
 
 
-def spelt(name: object, table: Iterable[object]) -> object:
+def spelt(name: object, table: Collection[object]) -> object:
     """Find how a name is spelt in a table, where either came from a variable; the name itself if it is not there."""
     if name in table or not isinstance(name, str):
         return name

@@ -35,7 +35,8 @@ def laid(below: object, value: object) -> object:
     if isinstance(value, Indexed):
         return _items(below, value)
     if type(value) is Text and isinstance(below, Mapping) and not isinstance(below, Indexed):
-        value = table_of(value) or value
+        whole = table_of(value)
+        value = value if whole is None else whole
     if not isinstance(value, Mapping):
         return value
     table = table_of(below)

@@ -55,10 +55,9 @@ class Variables:
         for stray in sorted(name for name in held if name not in names.known and self._may_be_ours(name)):
             is_foreign = is_of_kubernetes(stray, texts)
             trail = None if is_foreign else item_of(stray, names, self._naming)
-            if trail is None and self._is_ours(stray):
-                faults += self._unknown(stray, "" if is_foreign else meant(stray, names, self._naming), place)
-            elif trail is None:
-                continue
+            if trail is None:
+                near = "" if is_foreign else meant(stray, names, self._naming)
+                faults += self._unknown(stray, near, place) if self._is_ours(stray) else ()
             elif trail not in used and _put_item(values, trail, Text(texts[stray], hidden=hidden)):
                 used[trail] = stray
             else:

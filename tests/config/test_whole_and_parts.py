@@ -250,6 +250,7 @@ def test_a_table_as_an_object_is_laid_key_by_key_too_and_an_empty_text_is_an_emp
 
     loaded = load(Settings, [file, by_variables(LIMITS='{"cpu": 3}', LIMITS__GPU="4")])
     assert loaded.limits == {"cpu": 3, "memory": 2, "gpu": 4}
+    assert load(Settings, [file, by_variables(LIMITS="{}")]).limits == {"cpu": 1, "memory": 2}
     assert load(Settings, [file, by_variables(LIMITS="")]).limits == {}
     fault, *_ = faults(file, by_variables(LIMITS='{"gpu": "x"}'))
     assert (fault.key, fault.origin) == ("limits.gpu", "APP_LIMITS")

@@ -127,6 +127,8 @@ def test_an_admin_is_made_by_hand_and_sees_users_and_the_details_of_health(
         assert {"database", "files"} <= bodies["resources"].json()["checks"].keys()
         assert bodies["cache"].json()["checks"]["profile_cache"]["figures"].keys() >= {"hits", "misses"}
         assert {"key": "database.url", "origin": "HEYGEN_DATABASE__URL"} in bodies["config"].json()["settings"]
+        assert {len(setting) for setting in bodies["config"].json()["settings"]} == {2}
+        assert settings["HEYGEN_DATABASE__URL"] not in bodies["config"].text
         assert bodies["dependencies"].json()["checks"]["current_user"]["scope"] == "request"
 
 

@@ -23,9 +23,8 @@ def environment(
 
     A variable under the prefix that nearly spells a setting, or in another case, is a fault. One that resembles none,
     or that Kubernetes sets for a service, follows `unknown`: "warn" logs its name to the logger `heykit.config`, once
-    for this source. With an empty prefix
-    every other variable belongs to others and nothing is reported. `variables` takes the place of the process's
-    environment.
+    for this source. With an empty prefix every other variable belongs to others and nothing is reported. `variables`
+    takes the place of the process's environment.
     """
     return _Environment(Variables(Naming(prefix, separator, unknown)), variables)
 

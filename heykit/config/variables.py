@@ -38,51 +38,35 @@ class Variables:
         """Read those that name settings; the others are faults, or warned of."""
         names = names_of(self._naming, keys)
         held = {*texts}  # to ask the process's environment for one that is not there takes a microsecond and more
-        values: dict[str, object] = {}
-        used: dict[Trail, str] = {}
-        faults: list[ConfigFault] = []
+        taken = _Taken(texts, place, hidden)
         for name in self._whole_sections(names, texts, held):
-            key, whole = names.sections[name], _section(Text(texts[name], hidden=hidden))
-            if not isinstance(whole, Text) and _put(values, key, whole):
-                used[key] = name
-            else:
-                faults.append(ConfigFault(".".join(key), _SECTION, printable(place(name)), "another text"))
+            taken.section(names.sections[name], name)
         for name in filter(held.__contains__, names.settings):
-            key = names.settings[name]
-            if _put(values, key, Text(texts[name], hidden=hidden)):
-                used[key] = name
-        settings_there = len(used)
+            taken.setting(names.settings[name], name)
+        settings_there = len(taken.used)
         for stray in sorted(name for name in held if name not in names.known and self._may_be_ours(name)):
             is_foreign = is_of_kubernetes(stray, texts)
             trail = None if is_foreign else item_of(stray, names, self._naming)
-            if trail is None:
-                near = "" if is_foreign else meant(stray, names, self._naming)
-                faults += self._unknown(stray, near, place) if self._is_ours(stray) else ()
-            elif trail not in used and _put_item(values, trail, Text(texts[stray], hidden=hidden)):
-                used[trail] = stray
-            else:
-                item = printable(".".join(map(str, trail)))
-                faults.append(ConfigFault(item, _NOT_BOTH, printable(place(stray))))
-        origin = self._origin(frozenset(names.settings.values()) - names.tables, used, place)
-        return Layer(values, origin, faults, hidden=hidden, has_items=len(used) > settings_there)
+            if trail is not None:
+                taken.item(trail, stray, _NOT_BOTH)
+            elif self._is_ours(stray):
+                taken.faults += self._unknown(stray, "" if is_foreign else meant(stray, names, self._naming), place)
+        origin = self._origin(frozenset(names.settings.values()) - names.tables, taken.used, place)
+        has_items = len(taken.used) > settings_there
+        return Layer(taken.values, origin, taken.faults, hidden=hidden, has_items=has_items)
 
     def everything(self, texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
         """Read every name that is ours, whatever settings there are."""
         naming = self._naming
-        used: dict[Trail, str] = {}
-        values: dict[str, object] = {}
-        faults: list[ConfigFault] = []
+        taken = _Taken(texts, place, hidden)
         for name in sorted(texts):
-            rest = name[len(naming.prefix) :]
-            if not (self._is_ours(name, everything=True) and rest):
+            if not (self._is_ours(name, everything=True) and len(name) > len(naming.prefix)):
                 continue
-            trail = tuple(map(step_of, naming.parts(name)))
-            if trail not in used and _put_item(values, trail, Text(texts[name], hidden=hidden)):
-                used[trail] = name
-            elif naming.prefix or naming.owns_all:
-                key = printable(".".join(map(str, trail)))
-                faults.append(ConfigFault(key, "one value, or a table of them", printable(place(name))))
-        return Layer(values, self._origin(frozenset(), used, place), faults, hidden=hidden, has_items=True)
+            expected = "one value, or a table of them" if naming.prefix or naming.owns_all else ""
+            taken.item(tuple(map(step_of, naming.parts(name))), name, expected)
+        return Layer(
+            taken.values, self._origin(frozenset(), taken.used, place), taken.faults, hidden=hidden, has_items=True
+        )
 
     def _whole_sections(self, names: Names, texts: Mapping[str, str], held: set[str]) -> Iterator[str]:
         """Find the variables that give a whole section; without a prefix `USER` is somebody else's."""
@@ -123,6 +107,40 @@ class Variables:
         elif self._naming.unknown == "warn" and stray not in self._warned:
             self._warned.add(stray)
             _warn(place(stray))
+
+
+class _Taken:
+    """What has been taken out of the texts: values, the name that gave each, and what is wrong."""
+
+    def __init__(self, texts: Mapping[str, str], place: Place, hidden: bool) -> None:
+        self.values: dict[str, object] = {}
+        self.used: dict[Trail, str] = {}
+        self.faults: list[ConfigFault] = []
+        self._texts, self._place, self._hidden = texts, place, hidden
+
+    def setting(self, key: Key, name: str) -> None:
+        """Take a setting; a section that is none has its fault already."""
+        if _put(self.values, key, self._text(name)):
+            self.used[key] = name
+
+    def section(self, key: Key, name: str) -> None:
+        """Take a whole section out of one text."""
+        whole = _section(self._text(name))
+        if not isinstance(whole, Text) and _put(self.values, key, whole):
+            self.used[key] = name
+        else:
+            self.faults.append(ConfigFault(".".join(key), _SECTION, printable(self._place(name)), "another text"))
+
+    def item(self, trail: Trail, name: str, expected: str) -> None:
+        """Take an item of a list or a table; where there is no place for it, a fault if something is `expected`."""
+        if trail not in self.used and _put_item(self.values, trail, self._text(name)):
+            self.used[trail] = name
+        elif expected:
+            key = printable(".".join(map(str, trail)))
+            self.faults.append(ConfigFault(key, expected, printable(self._place(name))))
+
+    def _text(self, name: str) -> Text:
+        return Text(self._texts[name], hidden=self._hidden)
 
 
 def _folded(trail: Trail) -> Trail:

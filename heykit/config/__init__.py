@@ -15,7 +15,7 @@
 Later sources win, key by key; `HEYGEN_DATABASE__URL` sets `database.url`. `load` raises one `ConfigError` with every
 fault at once, each with its key, what was expected and where it stands (the variable, or file and line), and with the
 nearest spelling of a misspelt name. `explain` gives the same settings with the origin of each. No secret and no user
-info of a URL stands in any message.
+info of a URL stands in any message, and no text that is named like a secret (`password`, `api_key`), whatever its type.
 
 Settings are str, int, float, bool, Path, timedelta, `ByteSize`, `Url`, enumerations, `Literal`, unions and optionals,
 `list[T]`, `tuple`, `dict[str, T]`, `Secret[T]` and frozen dataclasses. Rules are `Annotated` metadata: `Pattern`,

@@ -35,8 +35,8 @@ class _Dotenv:
         self._path, self._reader, self._required = path, reader, required
 
     def read(self, keys: tuple[Key, ...], /) -> Layer:
-        found = self._found()
-        return found if isinstance(found, Layer) else self._reader.layer(keys, found[0], found[1])
+        names, found = self._reader.names(keys), self._found()
+        return found if isinstance(found, Layer) else self._reader.layer(names, *found)
 
     def read_all(self) -> Layer:
         found = self._found()
@@ -70,9 +70,10 @@ def parse(text: str) -> tuple[Mapping[str, tuple[str, int]], Sequence[Broken]]:
     text = text.replace("\r\n", "\n")
     found: dict[str, tuple[str, int]] = {}
     bad: list[Broken] = []
-    at = 0
+    at = counted = 0
+    line = 1
     while at < len(text):
-        line = text.count("\n", 0, at) + 1
+        line, counted = line + text.count("\n", counted, at), at
         blank = _REST.match(text, at)
         if blank is not None:
             at = max(blank.end(), at + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from heykit.config.mask import masked
 from heykit.config.naming import Naming, Unknown
 from heykit.config.protocol import Key, Layer, OpenSource
 from heykit.config.variables import Variables
@@ -34,10 +35,11 @@ class _Environment:
         self._reader, self._variables = reader, variables
 
     def read(self, keys: tuple[Key, ...], /) -> Layer:
-        return self._reader.layer(keys, self._texts(), str)
+        names = self._reader.names(keys)
+        return self._reader.layer(names, self._texts(), masked)
 
     def read_all(self) -> Layer:
-        return self._reader.everything(self._texts(), str)
+        return self._reader.everything(self._texts(), masked)
 
     def _texts(self) -> Mapping[str, str]:
         return os.environ if self._variables is None else self._variables

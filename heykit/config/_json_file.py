@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from heykit.config.files import Broken, File, Lines
+from heykit.config.packed import DECODER, Twice
 from heykit.config.protocol import Source
 
 
@@ -15,25 +16,11 @@ def json_file(path: str | Path, *, required: bool = True) -> Source:
     return File(path, required=required, format="JSON", parse=parse, locate=_locate)
 
 
-class _Twice(Exception):
-    """An object has a key twice: one of the two values would be lost."""
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise _Twice
-    return table
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
-
-
 def parse(text: str) -> object:
     """Read JSON, or say where it is broken."""
     try:
-        values: object = _DECODER.decode(text)
-    except _Twice:
+        values: object = DECODER.decode(text)
+    except Twice:
         return Broken(_line_of_second_key(text), "a key that stands twice")
     except json.JSONDecodeError as error:
         return Broken(error.lineno, error.msg.removesuffix(": "))

@@ -35,8 +35,9 @@ class _Secrets:
         self._path, self._reader, self._required = path, reader, required
 
     def read(self, keys: tuple[Key, ...], /) -> Layer:
+        names = self._reader.names(keys)
         texts, place, faults = self._found()
-        layer = self._reader.layer(keys, texts, place, hidden=True)
+        layer = self._reader.layer(names, texts, place, hidden=True)
         return replace(layer, faults=[*faults, *layer.faults])
 
     def read_all(self) -> Layer:

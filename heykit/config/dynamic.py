@@ -10,13 +10,14 @@ from typing import Final, TypeVar, cast
 from heykit.config import kinds
 from heykit.config.any_case import spelt
 from heykit.config.durations import DURATION
+from heykit.config.indexed import Indexed
 from heykit.config.kinds import Complaint, Kind, Wrong, read_as
 from heykit.config.layers import laid, merged, owner, table_of
-from heykit.config.loading import Faulty, expect_sources
+from heykit.config.loading import Faulty, expect_sources, shallow
 from heykit.config.mask import dotted, printable
 from heykit.config.nearest import nearest
 from heykit.config.plan import Rule, kind_of, ruled
-from heykit.config.protocol import Layer, Source, Text
+from heykit.config.protocol import Layer, Source, Text, Trail
 from heykit.config.rules import Between, MaxLength, MinLength, OneOf, Pattern
 from heykit.config.secret import Secret
 from heykit.config.sizes import SIZE
@@ -42,8 +43,7 @@ def read(sources: Sequence[Source]) -> Config:
     Of variables every one under the prefix is read: `HEYGEN_DATABASE__URL` is `database.url`, and what a file calls
     `maxSize` is set by `HEYGEN_MAXSIZE`.
     """
-    expect_sources(sources)
-    layers = [_all_of(source) for source in sources]
+    layers = [_all_of(source) for source in expect_sources(sources)]
     faults = [fault for layer in layers for fault in layer.faults]
     if faults:
         raise ConfigError(faults)
@@ -52,7 +52,7 @@ def read(sources: Sequence[Source]) -> Config:
 
 def _all_of(source: Source) -> Layer:
     read_all = getattr(source, "read_all", None)
-    return cast("Callable[[], Layer]", read_all)() if callable(read_all) else source.read(())
+    return shallow(cast("Callable[[], Layer]", read_all)() if callable(read_all) else source.read(()))
 
 
 class Config:
@@ -60,7 +60,7 @@ class Config:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
-        self._values = merged(layers)
+        self._values = _settled(merged(layers))
         self._defaults = Layer({}, lambda _: "default")
 
     def __repr__(self) -> str:
@@ -107,7 +107,7 @@ class Config:
             hidden = isinstance(default, str) and judging[key].secret
             defaults = laid(defaults, _nested(_steps(key), Text(str(default), hidden=True) if hidden else default))
         self._defaults = Layer(cast("Mapping[str, object]", defaults), self._defaults.origin)
-        self._values = merged(self._all())
+        self._values = _settled(merged(self._all()))
 
     def _read(self, key: str, kind: Kind, default: object) -> object:
         """Give a setting or what is wrong with it; the caller raises, so that no traceback passes by raw values."""
@@ -119,7 +119,8 @@ class Config:
             return value
         if found is _ABSENT:
             return Faulty([self._nothing(key, kind)])
-        return Faulty([self._fault(key, complaint) for complaint in value.complaints])
+        *above, last = _steps(key)
+        return Faulty([self._fault((*above, *complaint.trail), complaint) for complaint in value.under(last)])
 
     def _judged(self, key: str, kind: Kind, rule: Mapping[str, object]) -> Sequence[ConfigFault]:
         if self._at(key) is not _ABSENT:
@@ -150,8 +151,7 @@ class Config:
             found = beneath[name]
         return found
 
-    def _fault(self, key: str, complaint: Complaint) -> ConfigFault:
-        trail = (*_steps(key), *complaint.trail)
+    def _fault(self, trail: Trail, complaint: Complaint) -> ConfigFault:
         layer = owner(self._all(), trail)
         origin = "" if layer is None else layer.origin(trail)
         return ConfigFault(dotted(trail), complaint.expected, origin, complaint.found, complaint.suggestion)
@@ -164,6 +164,19 @@ class Config:
         beneath = self._at(".".join(above)) if above else self._values
         near = nearest(last, [str(name) for name in beneath]) if isinstance(beneath, Mapping) else None
         return "" if near is None else printable(".".join([*above, near]))
+
+
+def _settled(values: Mapping[str, object]) -> Mapping[str, object]:
+    """Give what has numbers for its names, and is no list from 0 on, as a table."""
+    return {name: _settled_value(value) for name, value in values.items()}
+
+
+def _settled_value(value: object) -> object:
+    if isinstance(value, list):
+        return [_settled_value(each) for each in value]
+    if isinstance(value, Indexed):
+        value = {str(place): each for place, each in value.items()}
+    return _settled(value) if isinstance(value, Mapping) else value
 
 
 def _expect_apart(keys: Sequence[str]) -> None:

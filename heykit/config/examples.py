@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from heykit.config.kinds import Wrong
-from heykit.config.mask import masked
+from heykit.config.mask import holds_text, is_sensitive, masked
 from heykit.config.plan import Field, Section, made, plan
 from heykit.config.protocol import Key
 from heykit.config.secret import Secret
@@ -68,7 +68,7 @@ def _told(field: Field, default: object) -> object:
     if default is _NO_DEFAULT or default is None:
         return default
     told = _plain(default)
-    return _UNTOLD if field.kind.secret or _has_password(told) else told
+    return _UNTOLD if field.kind.secret or _has_password(field.name, told) else told
 
 
 def _default(field: Field, base: object) -> object:
@@ -128,12 +128,14 @@ def _is_beyond_json(value: object) -> bool:
     return isinstance(value, float) and not isfinite(value)
 
 
-def _has_password(value: object) -> bool:
-    if isinstance(value, str):
-        return masked(value) != value
-    if isinstance(value, list | dict):
-        return any(map(_has_password, value.values() if isinstance(value, dict) else value))
-    return False
+def _has_password(name: str, value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has_password(each, item) for each, item in value.items())
+    if is_sensitive(name) and holds_text(value):
+        return True
+    if isinstance(value, list):
+        return any(_has_password("", item) for item in value)
+    return isinstance(value, str) and masked(value) != value
 
 
 def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type

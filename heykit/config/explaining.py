@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from heykit.config.layers import holds, merged, owner
 from heykit.config.loading import Faulty, layers_of, reading
-from heykit.config.mask import HIDDEN, dotted, shown
+from heykit.config.mask import HIDDEN, dotted, shown_as
 from heykit.config.plan import Section, plan
 from heykit.config.protocol import Key, Layer, Source
 from heykit.errors import ConfigError
@@ -68,4 +68,4 @@ def _entries(
             layer = owner(layers, key) if holds(values, key) else None
             origin = "default" if layer is None else layer.origin(key)
             hides = any(each.hidden and holds(each.values, key) for each in layers)
-            yield Entry(dotted(key), HIDDEN if hides else shown(value), origin, one.kind.expected)
+            yield Entry(dotted(key), HIDDEN if hides else shown_as(one.name, value), origin, one.kind.expected)

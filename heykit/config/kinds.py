@@ -5,14 +5,15 @@ Raw values are `Text` (from variables), which is converted, or JSON's and TOML's
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from heykit.config.indexed import Indexed
-from heykit.config.mask import HIDDEN, found, hidden_texts
+from heykit.config.layers import opened
+from heykit.config.mask import HIDDEN, found, hidden_texts, is_sensitive
+from heykit.config.packed import listed
 from heykit.config.protocol import Text, Trail
 from heykit.config.secret import Secret
 
@@ -37,8 +38,14 @@ class Wrong(NamedTuple):
     complaints: tuple[Complaint, ...]
 
     def under(self, step: str | int) -> tuple[Complaint, ...]:
-        """Lead to the complaints from one level further out."""
-        return tuple(complaint._replace(trail=(step, *complaint.trail)) for complaint in self.complaints)
+        """Lead to the complaints from one level further out; a name like a secret's hides what was found there."""
+        hides = isinstance(step, str) and is_sensitive(step)
+        return tuple(
+            (_hidden(one) if hides and not any(isinstance(each, str) for each in one.trail) else one)._replace(
+                trail=(step, *one.trail)
+            )
+            for one in self.complaints
+        )
 
 
 class Kind(NamedTuple):
@@ -198,15 +205,13 @@ def hiding(kind: Kind, inner: Iterable[Kind]) -> Kind:
 
     def read(raw: object) -> object:
         value = kind.read(raw)
-        return _hidden(value) if type(value) is Wrong else value
+        return Wrong(tuple(map(_hidden, value.complaints))) if type(value) is Wrong else value
 
     return kind._replace(read=read, secret=True)
 
 
-def _hidden(value: Wrong) -> Wrong:
-    return Wrong(
-        tuple(one._replace(found=HIDDEN if one.found and not one.missing else one.found) for one in value.complaints)
-    )
+def _hidden(complaint: Complaint) -> Complaint:
+    return complaint._replace(found=HIDDEN) if complaint.found and not complaint.missing else complaint
 
 
 def read_as(kind: Kind, raw: object) -> object:
@@ -257,30 +262,11 @@ def row(places: Sequence[Kind]) -> Kind:
 def _no_list(expected: str, raw: object) -> Wrong:
     if not isinstance(raw, Indexed):
         return wrong(expected, raw)
+    if raw.beneath is not None:
+        return Wrong((Complaint(f"{expected} beneath it", found(raw.beneath), (min(raw),)),))
     gap = next(place for place in range(len(raw) + 1) if place not in raw)
-    return Wrong((Complaint(expected, f"no item {gap}"),))
-
-
-def listed(raw: object) -> Sequence[object] | None:
-    """Take the items out of a list, or out of text that stands for one."""
-    if type(raw) is not Text:
-        return raw if isinstance(raw, list | tuple) else None
-    text = raw.value.strip()
-    if text.startswith("["):
-        opened = unpacked(text)
-        return opened if isinstance(opened, list) else None
-    # A comma in a password cuts a URL into parts of which no longer each looks like one.
-    hidden = raw.hidden or ("@" in text and "/" in text)
-    return [Text(part.strip(), hidden=hidden) for part in text.split(",")] if text else []
-
-
-def unpacked(text: str) -> object:
-    """Read JSON; None where it is none."""
-    try:
-        opened: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return opened
+    after = min(place for place in raw if place > gap)
+    return Wrong((Complaint(f"an item {gap} before it", "none", (after,)),))
 
 
 def gathered(kinds: Sequence[Kind], parts: Sequence[object], build: Callable[[list[object]], object]) -> object:
@@ -295,12 +281,12 @@ def table(item: Kind) -> Kind:
     expected = f"table of {item.expected}"
 
     def read(raw: object) -> object:
-        opened = raw if type(raw) is not Text else unpacked(raw.value) if raw.value.strip() else {}
-        if isinstance(opened, Indexed):
-            opened = {str(place): part for place, part in opened.items()}
-        if not isinstance(opened, Mapping) or not all(isinstance(key, str) for key in opened):
+        found = raw if type(raw) is not Text else opened(raw) if raw.value.strip() else {}
+        if isinstance(found, Indexed):
+            found = {str(place): part for place, part in found.items()}
+        if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
             return wrong(expected, raw)
-        read = {str(key): item.read(part) for key, part in opened.items()}
+        read = {str(key): item.read(part) for key, part in found.items()}
         complaints = [one for key, value in read.items() if type(value) is Wrong for one in value.under(key)]
         return Wrong(tuple(complaints)) if complaints else read
 

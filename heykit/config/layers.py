@@ -9,7 +9,7 @@ from typing import cast
 
 from heykit.config.any_case import AnyCase, spelt
 from heykit.config.indexed import Indexed
-from heykit.config.kinds import listed, unpacked
+from heykit.config.packed import listed, unpacked
 from heykit.config.protocol import Layer, Text, Trail
 
 
@@ -23,10 +23,17 @@ def merged(layers: Sequence[Layer]) -> Mapping[str, object]:
 
 def _over(lower: Mapping[str, object], upper: Mapping[str, object]) -> Mapping[str, object]:
     result = dict(lower)
-    has_any_case = AnyCase in map(type, lower)
+    if AnyCase not in map(type, lower) and AnyCase not in map(type, upper):
+        for name, value in upper.items():
+            result[name] = laid(result.get(name), value)
+        return result
+    spellings = {str(each).lower(): each for each in reversed([*lower])}
     for name, value in upper.items():
-        key = cast("str", spelt(name, result)) if has_any_case or type(name) is AnyCase else name
-        result[key] = laid(result.get(key), value)
+        other = spellings.get(str(name).lower(), name)
+        key = other if name not in result and AnyCase in (type(name), type(other)) else name
+        below = result.pop(key, None)
+        # What is spelt as its source wrote it stays, or takes the place of what is not.
+        result[key if type(name) is AnyCase else name] = laid(below, value)
     return result
 
 
@@ -34,9 +41,8 @@ def laid(below: object, value: object) -> object:
     """Lay one value over another."""
     if isinstance(value, Indexed):
         return _items(below, value)
-    if type(value) is Text and isinstance(below, Mapping) and not isinstance(below, Indexed):
-        whole = table_of(value)
-        value = value if whole is None else whole
+    if type(value) is Text and isinstance(below, (Mapping, Text)) and not isinstance(below, Indexed):
+        value = _text_over(below, value)
     if not isinstance(value, Mapping):
         return value
     table = table_of(below)
@@ -45,17 +51,26 @@ def laid(below: object, value: object) -> object:
     return _over(table, value)
 
 
+def _text_over(below: Mapping[str, object] | Text, text: Text) -> object:
+    if not text.value.lstrip().startswith("{"):
+        return text
+    if isinstance(below, Text):
+        # Whether it is a table is known when it is read: it may be the text of a `str`.
+        return dataclasses.replace(text, below=below)
+    whole = table_of(text)
+    return text if whole is None else whole
+
+
 def _items(below: object, items: Indexed) -> object:
     """Lay items over a list, in their places or right after its end; the items alone where that leaves a gap."""
+    table = table_of(below)
+    if table is not None:
+        return _over(table, {str(place): items[place] for place in items})
     found = _list(below)
-    for place in sorted(items):
-        if place > len(found):
-            return items
-        if place == len(found):
-            found.append(laid(None, items[place]))
-        else:
-            found[place] = laid(found[place], items[place])
-    return found
+    for place in items:
+        found[place] = laid(found.get(place), items[place])
+    is_whole = found.beneath is None and len(found) == max(found) + 1
+    return [found[place] for place in sorted(found)] if is_whole else found
 
 
 def table_of(value: object) -> Mapping[str, object] | None:
@@ -63,21 +78,33 @@ def table_of(value: object) -> Mapping[str, object] | None:
     if isinstance(value, Mapping):
         return None if isinstance(value, Indexed) else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type | Text):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
     table = opened(value) if isinstance(value, Text) else None
     return table if isinstance(table, Mapping) else None
 
 
-def _list(value: object) -> list[object]:
-    if isinstance(value, Text) and not value.value.strip().startswith("["):
-        return [*(listed(value) or ())]
-    found = opened(value) if isinstance(value, Text) else value
-    return [*found] if isinstance(found, list | tuple) else []
+def _list(value: object) -> Indexed:
+    """Give what stands beneath as items to be changed; there are none where it is no list."""
+    if value is None or isinstance(value, Indexed):
+        return Indexed(value or {}, value.beneath if value else None)
+    is_json = isinstance(value, Text) and value.value.lstrip().startswith("[")
+    found = opened(value) if isinstance(value, Text) and is_json else listed(value)
+    return Indexed(enumerate(found)) if isinstance(found, list | tuple) else Indexed((), value)
 
 
 def opened(text: Text) -> object:
-    """Read JSON out of a text; what comes out of a hidden one is hidden."""
-    return _hidden(unpacked(text.value)) if text.hidden else unpacked(text.value)
+    """Read JSON out of a text, laid over that of the one below; what comes out of a hidden one is hidden."""
+    found = _hidden(unpacked(text.value)) if text.hidden else unpacked(text.value)
+    below = opened(text.below) if text.below is not None and isinstance(found, dict) else None
+    return _over(below, found) if isinstance(below, dict) and isinstance(found, dict) else found
+
+
+def section_of(text: Text) -> object:
+    """Read a whole section out of one text: a table, None for nothing, or the text that is neither."""
+    if text.value.strip() in ("", "null"):
+        return None
+    found = opened(text)
+    return found if isinstance(found, Mapping) else text
 
 
 def _hidden(value: object) -> object:
@@ -98,11 +125,14 @@ def owner(layers: Sequence[Layer], trail: Trail) -> Layer | None:
 def holds(value: object, trail: Trail) -> bool:
     """Tell whether something stands at `trail` in nested tables."""
     for step in trail:
-        table = value if isinstance(value, Mapping) else table_of(value) if isinstance(step, str) else None
+        found = value if isinstance(value, Mapping) else table_of(value) if isinstance(step, str) else None
+        table = cast("Mapping[object, object] | None", found)  # by place in items, else by name
         if table is None:
             return True  # a list or a text is of one layer, with all that stands in it
-        key = cast("str", spelt(step, table))
+        # What is no list from 0 on may have become a table, with places for its names.
+        is_place = isinstance(table, Indexed) and isinstance(step, str) and step.isdecimal()
+        key = int(step) if is_place else spelt(step, table)
         if key not in table:
             return False
-        value = table[key]  # by place in items, else by name
+        value = table[key]
     return True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from heykit.config.kinds import Complaint, Wrong
 from heykit.config.layers import merged, owner
 from heykit.config.mask import dotted
+from heykit.config.packed import DEEPEST, is_too_deep
 from heykit.config.plan import Section, plan
 from heykit.config.protocol import Layer, Source, Trail
 from heykit.errors import ConfigError, ConfigFault
@@ -32,19 +34,28 @@ def load(settings: type[S], sources: Sequence[Source]) -> S:
 
 def layers_of(section: Section, sources: Sequence[Source]) -> Sequence[Layer]:
     """Read every source. Raises `TypeError` for what is none."""
-    expect_sources(sources)
-    return [source.read(section.keys) for source in sources]
+    return [shallow(source.read(section.keys)) for source in expect_sources(sources)]
 
 
-def expect_sources(sources: Sequence[Source]) -> None:
-    """Raise `TypeError` for what is no list of sources."""
+def shallow(layer: Layer) -> Layer:
+    """Give a layer as it is, or with a fault in place of values that are nested too deep to be read."""
+    if not is_too_deep(layer.values):
+        return layer
+    fault = ConfigFault("", f"settings nested up to {DEEPEST} deep", layer.origin(()), "a deeper nesting")
+    return replace(layer, values={}, faults=[*layer.faults, fault])
+
+
+def expect_sources(sources: Iterable[Source]) -> Sequence[Source]:
+    """Give the sources as they are. Raises `TypeError` for what is no list of sources."""
     if not isinstance(sources, Iterable):
         raise TypeError("sources are a list, also where there is one: load(Settings, [environment(...)])")
+    sources = tuple(sources)
     strange = next((source for source in sources if not hasattr(source, "read")), None)
     if strange is not None:
         raise TypeError(
             f"a {type(strange).__name__} is no source: give json_file(path), environment(prefix) or the like"
         )
+    return sources
 
 
 class Faulty(NamedTuple):

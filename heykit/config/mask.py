@@ -20,6 +20,7 @@ _NO_PORT = r"(?<=://)(?!\[)[^/?#@]*:(?!\d*(?:[/?#,]|$))[^@]*"
 # From one mark to the next only, so that a long text takes no longer than its length.
 _PARAMETER = r"(?:^|(?<=[?&;,|{#\s]))[^?=:&;,|{#\s]++\s*+[=:]\s*+"
 _SENSITIVE = r"(?i)password|passphrase|passwd|pwd|secret|token|signature|(?:key|sig|pass|auth|\bpw)(?![a-z])"
+_NAMED_SO = r"(?i)(?:password|passphrase|passwd|pwd|secret|token|signature|key|sig|pass|auth|\bpw)s?\Z"
 # To the next `&` or `;` that is not quoted: a password may hold a space.
 _VALUE = r"(?:'[^']*'|\"[^\"]*\"|\{[^}]{0,99}\}|[^&;])++"
 
@@ -36,6 +37,11 @@ def masked(text: str) -> str:
     else:
         text = re.sub(_NO_PORT, HIDDEN, text)
     return _without_parameters(text)
+
+
+def is_sensitive(name: str) -> bool:
+    """Tell whether a setting of this name holds a secret, whatever its type: `password`, `api_key`, `apiToken`."""
+    return re.search(_NAMED_SO, name) is not None
 
 
 def without_passwords(said: str) -> str:
@@ -78,9 +84,19 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one line for each type
         case list() | tuple():
             return HIDDEN if _is_cut(value) else f"[{', '.join(map(shown, value))}]"
         case Mapping():
-            return f"{{{', '.join(f'{shown(key)}: {shown(item)}' for key, item in value.items())}}}"
+            return f"{{{', '.join(f'{shown(key)}: {shown_as(key, item)}' for key, item in value.items())}}}"
         case _:
             return printable(masked(_written(value)))
+
+
+def shown_as(name: object, value: object) -> str:
+    """Show a setting's value, but none of its texts where it is named like a secret."""
+    return HIDDEN if isinstance(name, str) and is_sensitive(name) and holds_text(value) else shown(value)
+
+
+def holds_text(value: object) -> bool:
+    """Tell whether a value is text, or a list with text in it."""
+    return any(map(holds_text, value)) if isinstance(value, list | tuple) else isinstance(value, str) and value != ""
 
 
 def _is_cut(items: Sequence[object]) -> bool:
@@ -130,5 +146,5 @@ def _short(text: str) -> str:
 
 def dotted(trail: Trail) -> str:
     """Write the way to a value as people do: `servers[0].host`."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in trail)
+    steps = (f"[{step}]" if isinstance(step, int) else f".{printable(masked(step))}" for step in trail)
     return "".join(steps).removeprefix(".")

@@ -42,6 +42,8 @@ class Names(NamedTuple):
     settings: Mapping[str, Key]
     sections: Mapping[str, Key]
     known: frozenset[str]
+    deepest: int
+    """Of how many parts the longest of these names is."""
     tables: frozenset[Key]
     lists: frozenset[Key]
 
@@ -63,7 +65,8 @@ def names_of(naming: Naming, keys: tuple[Key, ...]) -> Names:
     plain = {name: min(found) for name, found in sections.items() if len(found) == 1 and name not in settings}
     outer_first = dict(sorted(plain.items(), key=_depth))
     known = frozenset({*settings, *outer_first})
-    return Names(MappingProxyType(settings), MappingProxyType(outer_first), known, tables, lists)
+    deepest = max((len(naming.parts(name)) for name in known), default=0)
+    return Names(MappingProxyType(settings), MappingProxyType(outer_first), known, deepest, tables, lists)
 
 
 def _depth(named: tuple[str, Key]) -> int:
@@ -75,7 +78,7 @@ def item_of(name: str, names: Names, naming: Naming) -> Trail | None:
     if not name.startswith(naming.prefix):
         return None
     parts = naming.parts(name)
-    for at in range(1, len(parts)):
+    for at in range(1, min(len(parts), names.deepest + 1)):
         key = names.settings.get(naming.joined(parts[:at]))
         is_place = isinstance(step_of(parts[at]), int)
         # A place that ends the name of what is no list is a fault of its value.

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """Find the candidate that `name` most likely misspells; letter case does not count. None if none is near."""
     folded = name.casefold()
-    measured = ((edits(folded, candidate.casefold()), candidate) for candidate in candidates)
+    # A name of quite another length is not near, and to measure a long one takes the square of its length.
+    alike = [each for each in candidates if abs(len(each.casefold()) - len(folded)) <= _allowed(each)]
+    measured = ((edits(folded, candidate.casefold()), candidate) for candidate in alike)
     near = [(count, candidate) for count, candidate in measured if count <= _allowed(candidate)]
     return min(near)[1] if near else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from datetime import timedelta
 from enum import Enum
@@ -17,10 +17,12 @@ from heykit.config.any_case import AnyCase, spelt
 from heykit.config.durations import DURATION
 from heykit.config.hints import hints
 from heykit.config.kinds import Complaint, Kind, Wrong
-from heykit.config.mask import HIDDEN, found, hidden_texts, masked, without_passwords
+from heykit.config.layers import section_of
+from heykit.config.mask import HIDDEN, found, hidden_texts
 from heykit.config.nearest import nearest
 from heykit.config.protocol import Key, Text
 from heykit.config.rules import Between, MaxLength, MinLength, OneOf, Pattern
+from heykit.config.scrubbing import scrubbed
 from heykit.config.secret import Secret
 from heykit.config.sizes import SIZE, ByteSize
 from heykit.config.urls import URL, Url
@@ -64,11 +66,14 @@ class Section(NamedTuple):
 
     def read(self, raw: object, base: object = None) -> object:
         """Build the section from a table; what is not in it comes from `base`, else from the fields' defaults."""
+        if type(raw) is Text:
+            raw = section_of(raw)
         if isinstance(raw, self.type):
             return raw
         if not isinstance(raw, Mapping):
             what = "none" if raw is None else "a list" if isinstance(raw, list | tuple) else "a value"
-            return Wrong((Complaint("a table of settings", what),))
+            form = ", as a JSON object or by a variable for each" if type(raw) is Text else ""
+            return Wrong((Complaint(f"a table of settings{form}", what),))
         complaints: list[Complaint] = []
         if not raw.keys() <= self.names:
             raw = {str(spelt(name, self.names)) if type(name) is AnyCase else name: raw[name] for name in raw}
@@ -95,6 +100,8 @@ def _read_field(field: Field, raw: Mapping[str, object], base: object) -> object
     value = raw[field.name]
     if field.section is None:
         return kinds.read_as(field.kind, value)
+    if type(value) is Text:
+        value = section_of(value)
     if field.optional and value is None:
         return None
     below = _unset(field, base) if base is not None or field.default is not None else None
@@ -130,31 +137,7 @@ def _built(cls: type[object], values: Mapping[str, object], raw: object) -> obje
     except Exception as error:  # noqa: BLE001 - `__post_init__` is the user's: what it refuses is a fault like any other
         foreseen = isinstance(error, ValueError)
         said = (foreseen and str(error)) or f"settings {cls.__name__} accepts ({type(error).__name__})"
-    return Wrong((Complaint(_scrubbed(said, values, hidden_texts(raw)), "", whole=True),))
-
-
-def _scrubbed(said: str, value: object, hidden: Iterable[str] = ()) -> str:
-    """Take every secret that `value` holds, and what is hidden, out of what the user's own code said of it."""
-    for text in sorted({*_secrets(value), *filter(None, hidden)}, key=len, reverse=True):
-        said = said.replace(text, HIDDEN)
-    for text in filter(None, _secrets(value, inside=True)):
-        said = said.replace(text, masked(text))
-    return without_passwords(said)
-
-
-def _secrets(value: object, *, inside: bool = False) -> Iterator[str]:
-    if isinstance(value, Secret):
-        yield from _secrets(value.reveal(), inside=True)
-    elif isinstance(value, Mapping):
-        yield from (text for item in value.values() for text in _secrets(item, inside=inside))
-    elif isinstance(value, list | tuple):
-        yield from (text for item in value for text in _secrets(item, inside=inside))
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        held = (getattr(value, field.name, None) for field in dataclasses.fields(value))
-        yield from (text for item in held for text in _secrets(item, inside=inside))
-    elif inside:
-        written = (str(value), repr(value)[1:-1] if isinstance(value, str) else "")
-        yield from filter(None, written)
+    return Wrong((Complaint(scrubbed(said, values, hidden_texts(raw)), "", whole=True),))
 
 
 def plan(cls: type[object]) -> Section:
@@ -277,10 +260,7 @@ def _class_kind(cls: type[object], within: Within) -> Kind:
 
 
 def _section_kind(section: Section) -> Kind:
-    def read(raw: object) -> object:
-        return section.read(kinds.unpacked(raw.value) if type(raw) is Text else raw)
-
-    kind = Kind(read, "a table of settings", "a table of settings", beneath=kinds.NAMES)
+    kind = Kind(section.read, "a table of settings", "a table of settings", beneath=kinds.NAMES)
     return kinds.hiding(kind, [field.kind for field in section.fields])
 
 
@@ -326,7 +306,7 @@ def ruled(kind: Kind, rules: Sequence[Rule]) -> Kind:
         said = [(rule, text) for rule in rules if (text := _asked(rule, value)) is not None]
         if not said:
             return value
-        theirs = _scrubbed(", ".join(text for rule, text in said if not _is_ours(rule)), value)
+        theirs = scrubbed(", ".join(text for rule, text in said if not _is_ours(rule)), value)
         complaint = f"{expected}, {theirs}" if theirs else expected
         return Wrong((Complaint(complaint, HIDDEN if kind.secret else found(raw)),))
 

@@ -22,6 +22,8 @@ class Text:
     value: str = field(repr=False)
     hidden: bool = False
     """Whether it is shown to nobody, whatever the type of its setting."""
+    below: Text | None = field(default=None, repr=False)
+    """The text of an earlier source over which it is laid, where both are JSON objects and the setting is a table."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def _near(stray: str, names: Names, naming: Naming) -> str:
 def _near_item(stray: str, names: Names, naming: Naming) -> str:
     """Compare what names an item or an entry without its place and what follows."""
     parts = [part.upper() for part in naming.parts(stray)]
-    for at in range(1, len(parts)):
+    for at in range(1, min(len(parts), names.deepest + 1)):
         near = _near(naming.joined(parts[:at]), names, naming)
         key = names.settings.get(near)
         if key in names.tables or (key in names.lists and isinstance(step_of(parts[at]), int)):
@@ -81,7 +81,7 @@ def _beneath(stray: str, names: Names, naming: Naming) -> str:
     if naming.separator == "_":  # every name of more than one word would be beneath another
         return ""
     parts = naming.parts(stray)
-    heads = (naming.joined(parts[:at]) for at in range(1, len(parts)))
+    heads = (naming.joined(parts[:at]) for at in range(1, min(len(parts), names.deepest + 1)))
     head = next((each for each in heads if each in names.settings), "")
     slipped = re.fullmatch(r"([0-9]{1,4})_+([^_].*)", stray[len(head) + len(naming.separator) :], re.DOTALL)
     if slipped is None or names.settings.get(head) not in names.lists:

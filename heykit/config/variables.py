@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from typing import TypeAlias
 
-from heykit.config.any_case import spelt
 from heykit.config.indexed import Indexed
-from heykit.config.layers import laid, opened
-from heykit.config.mask import printable
+from heykit.config.layers import laid, opened, section_of
+from heykit.config.mask import dotted, masked, printable
 from heykit.config.naming import Names, Naming, item_of, names_of, step_of
+from heykit.config.packed import DEEPEST
 from heykit.config.protocol import Key, Layer, Text, Trail
 from heykit.config.strays import is_of_kubernetes, meant
 from heykit.errors import ConfigFault
@@ -34,9 +35,12 @@ class Variables:
         self._prefix = naming.prefix.upper()
         self._warned: set[str] = set()
 
-    def layer(self, keys: tuple[Key, ...], texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
+    def names(self, keys: tuple[Key, ...]) -> Names:
+        """Name the settings, before any text is there that the traceback of a `TypeError` could show."""
+        return names_of(self._naming, keys)
+
+    def layer(self, names: Names, texts: Mapping[str, str], place: Place, *, hidden: bool = False) -> Layer:
         """Read those that name settings; the others are faults, or warned of."""
-        names = names_of(self._naming, keys)
         held = {*texts}  # to ask the process's environment for one that is not there takes a microsecond and more
         taken = _Taken(texts, place, hidden)
         for name in self._whole_sections(names, texts, held):
@@ -51,7 +55,7 @@ class Variables:
                 taken.item(trail, stray, _NOT_BOTH)
             elif self._is_ours(stray):
                 taken.faults += self._unknown(stray, "" if is_foreign else meant(stray, names, self._naming), place)
-        origin = self._origin(frozenset(names.settings.values()) - names.tables, taken.used, place)
+        origin = self._origin(names, taken.used, place)
         has_items = len(taken.used) > settings_there
         return Layer(taken.values, origin, taken.faults, hidden=hidden, has_items=has_items)
 
@@ -64,9 +68,8 @@ class Variables:
                 continue
             expected = "one value, or a table of them" if naming.prefix or naming.owns_all else ""
             taken.item(tuple(map(step_of, naming.parts(name))), name, expected)
-        return Layer(
-            taken.values, self._origin(frozenset(), taken.used, place), taken.faults, hidden=hidden, has_items=True
-        )
+        origin = self._origin(self.names(()), taken.used, place)
+        return Layer(taken.values, origin, taken.faults, hidden=hidden, has_items=True)
 
     def _whole_sections(self, names: Names, texts: Mapping[str, str], held: set[str]) -> Iterator[str]:
         """Find the variables that give a whole section; without a prefix `USER` is somebody else's."""
@@ -83,27 +86,33 @@ class Variables:
             return self._naming.owns_all or everything
         return name[: len(self._prefix)].upper() == self._prefix
 
-    def _origin(self, keys: frozenset[Key], used: Mapping[Trail, str], place: Place) -> Callable[[Trail], str]:
+    def _origin(self, names: Names, used: Mapping[Trail, str], place: Place) -> Callable[[Trail], str]:
+        @cache
+        def found() -> Mapping[Trail, str]:
+            return {_folded(trail): name for trail, name in used.items()}
+
+        @cache
+        def wholes() -> frozenset[Trail]:
+            return frozenset(_folded(key) for key in names.settings.values() if key not in names.tables)
+
         def origin(trail: Trail) -> str:
             trail = _folded(trail)
-            names = {_folded(each): name for each, name in used.items()}
             # What stands inside a list or a table came with the variable of the whole, or with that of the item.
             ends = range(len(trail), 0, -1)
-            name = next((names[trail[:end]] for end in ends if trail[:end] in names), None)
+            name = next((found()[trail[:end]] for end in ends if trail[:end] in found()), None)
             if name is None:
-                name = next((names[each] for each in names if each[: len(trail)] == trail), None)
+                name = next((found()[each] for each in found() if each[: len(trail)] == trail), None)
             if name is None:
-                wholes = {_folded(key) for key in keys}
-                name = self._naming.variable(next((trail[:end] for end in ends if trail[:end] in wholes), trail))
-            return place(name)
+                name = self._naming.variable(next((trail[:end] for end in ends if trail[:end] in wholes()), trail))
+            return printable(place(name))
 
         return origin
 
     def _unknown(self, stray: str, near: str, place: Place) -> Iterator[ConfigFault]:
         if near or self._naming.unknown == "fault":
             rest = stray[len(self._naming.prefix) :].lower()
-            key = printable(rest.replace(self._naming.separator.lower(), "."))
-            yield ConfigFault(key, "the name of a setting", printable(place(stray)), suggestion=near)
+            key = printable(masked(rest.replace(self._naming.separator.lower(), ".")))
+            yield ConfigFault(key, "the name of a setting", printable(place(stray)), suggestion=printable(near))
         elif self._naming.unknown == "warn" and stray not in self._warned:
             self._warned.add(stray)
             _warn(place(stray))
@@ -117,6 +126,7 @@ class _Taken:
         self.used: dict[Trail, str] = {}
         self.faults: list[ConfigFault] = []
         self._texts, self._place, self._hidden = texts, place, hidden
+        self._spellings: dict[int, dict[str, object]] = {}
 
     def setting(self, key: Key, name: str) -> None:
         """Take a setting; a section that is none has its fault already."""
@@ -125,7 +135,7 @@ class _Taken:
 
     def section(self, key: Key, name: str) -> None:
         """Take a whole section out of one text."""
-        whole = _section(self._text(name))
+        whole = section_of(self._text(name))
         if not isinstance(whole, Text) and _put(self.values, key, whole):
             self.used[key] = name
         else:
@@ -133,26 +143,47 @@ class _Taken:
 
     def item(self, trail: Trail, name: str, expected: str) -> None:
         """Take an item of a list or a table; where there is no place for it, a fault if something is `expected`."""
-        if trail not in self.used and _put_item(self.values, trail, self._text(name)):
+        if len(trail) > DEEPEST:
+            expected = f"a name of up to {DEEPEST} parts"
+        elif trail not in self.used and self._put_item(trail, self._text(name)):
             self.used[trail] = name
-        elif expected:
-            key = printable(".".join(map(str, trail)))
-            self.faults.append(ConfigFault(key, expected, printable(self._place(name))))
+            return
+        if expected:
+            self.faults.append(ConfigFault(dotted(trail), expected, printable(self._place(name))))
 
     def _text(self, name: str) -> Text:
         return Text(self._texts[name], hidden=self._hidden)
 
+    def _put_item(self, trail: Trail, value: Text) -> bool:
+        """Put an item into its list or table; false where something is there as a whole, or names mix with places."""
+        held: dict[object, object] = self.values  # type: ignore[assignment]  # keys of either kind, each where it belongs
+        for step, following in pairwise(trail):
+            key = self._spelt(step, held)
+            inner = held.setdefault(key, Indexed() if isinstance(following, int) else {})
+            whole = opened(inner) if isinstance(inner, Text) else None
+            if isinstance(whole, dict):
+                inner = held[key] = whole
+            if not isinstance(inner, dict) or isinstance(inner, Indexed) is not isinstance(following, int):
+                return False
+            held = inner
+        key = self._spelt(trail[-1], held)
+        if isinstance(held.get(key), dict):
+            return False
+        held[key] = value
+        return True
+
+    def _spelt(self, step: str | int, held: dict[object, object]) -> object:
+        """Find how a table that came as a whole spells a name. Names of variables are in small letters all."""
+        if step in held or isinstance(step, int):
+            return step
+        if id(held) not in self._spellings:
+            self._spellings[id(held)] = {str(key).lower(): key for key in reversed([*held])}
+        return self._spellings[id(held)].get(step.lower(), step)
+
 
 def _folded(trail: Trail) -> Trail:
-    return tuple(step.lower() if isinstance(step, str) else step for step in trail)
-
-
-def _section(text: Text) -> object:
-    """Read a whole section out of one text: a table, None for nothing, or the text that is neither."""
-    if text.value.strip() in ("", "null"):
-        return None
-    found = opened(text)
-    return found if isinstance(found, Mapping) else text
+    # Whether a number is a place or a name, only the setting's type tells.
+    return tuple(str(step).lower() for step in trail)
 
 
 def _put(values: dict[str, object], key: Key, value: object) -> bool:
@@ -165,26 +196,7 @@ def _put(values: dict[str, object], key: Key, value: object) -> bool:
         if not isinstance(inner, dict):
             return False
         values = inner
-    values[last] = laid(values.get(last), value) if isinstance(value, Mapping) else value
-    return True
-
-
-def _put_item(values: dict[str, object], trail: Trail, value: Text) -> bool:
-    """Put an item into its list or table; false where something stands there as a whole, or names mix with places."""
-    held: dict[object, object] = values  # type: ignore[assignment]  # keys of either kind, each where it belongs
-    for step, following in pairwise(trail):
-        key = spelt(step, held)
-        inner = held.setdefault(key, Indexed() if isinstance(following, int) else {})
-        whole = opened(inner) if isinstance(inner, Text) else None
-        if isinstance(whole, dict):
-            inner = held[key] = whole
-        if not isinstance(inner, dict) or isinstance(inner, Indexed) is not isinstance(following, int):
-            return False
-        held = inner
-    key = spelt(trail[-1], held)
-    if isinstance(held.get(key), dict):
-        return False
-    held[key] = value
+    values[last] = laid(values[last], value) if last in values else value
     return True
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import yaml
@@ -62,34 +64,38 @@ class _Reader:
         if self.values > _MOST_VALUES:
             raise _Refused(node, f"more than {_MOST_VALUES} values")
 
-    def table(self, node: MappingNode, trail: Trail) -> dict[str, object]:
+    def table(self, node: MappingNode, trail: Trail, without: AbstractSet[str] = frozenset()) -> dict[str, object]:
+        """Read a table, but for names that the one it is merged into has itself."""
         _expect_tag(node, "map")
-        found: dict[str, object] = {}
-        own: set[str] = set()
-        for key, value in sorted(node.value, key=lambda pair: not _merges(pair[0])):  # what is merged comes first
+        own: dict[str, tuple[Node, Node]] = {}
+        merges: list[Node] = []
+        for key, value in node.value:
             if _merges(key):
-                found |= self.merged(value, trail)
+                merges.append(value)
                 continue
             name = key.value if isinstance(key, ScalarNode) else None
             if name is None or not isinstance(_scalar(key), str):
                 raise _Refused(key, "a key that is no text")
             if name in own:
                 raise _Refused(key, "a key that stands twice")
-            own.add(name)
-            place = (*trail, name)
-            if name in found:
-                self.lines = {each: line for each, line in self.lines.items() if each[: len(place)] != place}
-            self.lines[place] = key.start_mark.line + 1
-            found[name] = self.value(value, place)
+            own[name] = key, value
+        found = self.merged(merges, trail, without | own.keys())
+        for name, (key, value) in own.items():
+            if name in without:
+                continue
+            self.lines[*trail, name] = key.start_mark.line + 1
+            found[name] = self.value(value, (*trail, name))
         return found
 
-    def merged(self, value: Node, trail: Trail) -> dict[str, object]:
+    def merged(self, values: Sequence[Node], trail: Trail, without: AbstractSet[str]) -> dict[str, object]:
         found: dict[str, object] = {}
-        for each in reversed(value.value if isinstance(value, SequenceNode) else [value]):
+        for each in [
+            part for value in values for part in (value.value if isinstance(value, SequenceNode) else [value])
+        ]:
             if not isinstance(each, MappingNode):
-                raise _Refused(value, "a << of what is no table")
+                raise _Refused(each, "a << of what is no table")
             self.count(each)
-            found |= self.table(each, trail)
+            found |= self.table(each, trail, without | found.keys())
         return found
 
     def items(self, node: SequenceNode, trail: Trail) -> list[object]:

@@ -8,8 +8,8 @@ import logging
 import pickle
 import tempfile
 import traceback
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,9 +33,11 @@ from heykit.config import (
     json_file,
     load,
     mapping,
+    read,
     secrets_directory,
     toml_file,
 )
+from heykit.config.examples import example
 from heykit.config.mask import masked
 
 
@@ -315,3 +317,72 @@ def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
         token: Secret[str]
 
     assert load(Held, [secrets_directory(tmp_path)]).token.reveal() == "abc"
+
+
+@dataclass(frozen=True)
+class Plain:
+    password: str = ""
+    api_keys: list[str] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+    max_token: int = 9
+    limits: dict[str, int] = field(default_factory=dict)
+    short: Annotated[str, MinLength(3)] = "abc"
+
+
+def test_texts_named_like_secrets_are_hidden_whatever_their_type() -> None:
+    source = mapping({"password": "hunter2", "api_keys": ["hunter2"], "options": {"password": "hunter2", "a": "b"}})
+
+    shown = {entry.key: entry.shown for entry in explain(Plain, [source]).entries}
+
+    assert shown["password"] == shown["api_keys"] == "***"
+    assert (shown["options"], shown["max_token"], shown["short"]) == ("{password: ***, a: b}", "9", "abc")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"password": 5417},
+        {"password": ["hunter2"]},
+        {"limits": {"password": "hunter2"}},
+        {"limits": {"redis://u:hunter2@h": "x"}},
+        {"redis://u:hunter2@h": "x"},
+        {"max_token": "hunter2"},
+    ],
+)
+def test_what_is_found_under_a_name_like_a_secrets_is_hidden(values: Mapping[str, object]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(Plain, [mapping(values)])
+    assert "hunter2" not in str(raised.value)
+    assert "5417" not in str(raised.value)
+
+
+def test_a_rule_for_a_key_named_like_a_secret_hides_what_it_found() -> None:
+    config = read([mapping({"security": {"secret_key": "hunter2"}, "port": "x"})])
+    with pytest.raises(ConfigError) as raised:
+        config.validate({"security.secret_key": {"type": "str", "min_length": 32}, "port": {"type": "int"}})
+    assert [(fault.key, fault.found) for fault in raised.value.faults] == [
+        ("security.secret_key", "***"),
+        ("port", "'x'"),
+    ]
+
+
+def test_a_template_has_no_default_that_is_named_like_a_secret() -> None:
+    @dataclass(frozen=True)
+    class WithDefaults:
+        password: str = "hunter2"
+        options: dict[str, str] = field(default_factory=lambda: {"api_token": "hunter2"})
+
+    for form in ("toml", "env", "json"):
+        assert "hunter2" not in example(WithDefaults, form)
+
+
+def test_what_a_class_says_of_a_password_is_scrubbed() -> None:
+    @dataclass(frozen=True)
+    class Checked:
+        password: str
+
+        def __post_init__(self) -> None:
+            raise ValueError(f"{self.password} is a common password")
+
+    with pytest.raises(ConfigError, match=r"\*\*\* is a common password"):
+        load(Checked, [mapping({"password": "hunter2"})])

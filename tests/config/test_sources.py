@@ -368,7 +368,7 @@ def test_without_a_list_beneath_they_are_the_list() -> None:
 
 def test_a_gap_is_a_fault_and_so_is_the_whole_beside_its_items() -> None:
     [fault] = faults(by_variables(HOSTS__0="a", HOSTS__2="c"))
-    assert (fault.key, fault.origin) == ("hosts", "HOSTS__0")
+    assert (fault.key, fault.expected, fault.origin) == ("hosts[2]", "an item 1 before it", "HOSTS__2")
     [fault] = faults(by_variables(HOSTS="a,b", HOSTS__0="c"))
     assert (fault.origin, fault.expected) == ("HOSTS__0", "the whole of a list or table, or its items, not both")
 

@@ -235,7 +235,7 @@ def test_an_entry_by_a_variable_is_the_one_that_a_file_writes_with_capitals() ->
 
     assert load(Cased, [file, source]) == Cased({"CPU": 2}, {"Main": Camel(4)}, [Camel(5)])
     below = load(Cased, [source, mapping({"limits": {"GPU": 1}, "pools": {"Main": {"name": "m"}}})])
-    assert below == Cased({"cpu": 2, "GPU": 1}, {"main": Camel(4, "m")}, [Camel(5)])
+    assert below == Cased({"cpu": 2, "GPU": 1}, {"Main": Camel(4, "m")}, [Camel(5)])
     assert {type(name) for name in below.limits} == {str}
     bad = by_variables(LIMITS__CPU="x", POOLS__MAIN__MAXCONN="y", LISTED__0__MAXCONN="z")
     assert [(fault.key, fault.origin) for fault in faults(file, bad, settings=Cased)] == [
@@ -280,7 +280,8 @@ def test_any_variables_over_any_table_set_its_entries_in_whatever_case(
 def test_a_gap_among_items_is_named() -> None:
     [fault] = faults(by_variables(HOSTS__1="b"))
 
-    assert (fault.key, fault.found, fault.origin) == ("hosts", "no item 0", "APP_HOSTS__1")
+    assert (fault.key, fault.expected, fault.found) == ("hosts[1]", "an item 0 before it", "none")
+    assert fault.origin == "APP_HOSTS__1"
 
 
 def test_what_a_class_refuses_names_all_its_settings_and_hides_the_password_alone() -> None:

@@ -84,6 +84,8 @@ def _example(settings: type[object], form: Form, prefix: str) -> int:
     except TypeError as error:
         _say(f"heykit: {error}", sys.stderr)
         return 2
+    if form == "env" and not prefix:
+        _say("heykit: these names have no prefix: give that of the variables, such as --prefix HEYGEN_", sys.stderr)
     _say(text.rstrip("\n"))
     return 0
 

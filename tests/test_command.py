@@ -482,6 +482,15 @@ def test_config_writes_a_template_though_the_settings_are_wrong(
     assert {"toml": "# count = 1", "env": "# HEYKIT_TEST_COUNT=1", "json": '"count": 1'}[form] in told
 
 
+def test_a_template_of_variables_without_a_prefix_says_how_to_give_one(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(CONFIGURED)
+    for more, warned in (([], True), (["--prefix", "X_"], False)):
+        assert main(["config", f"{path}:app", "--example", "env", *more]) == 0
+        assert ("give that of the variables" in capsys.readouterr().err) is warned
+
+
 def test_an_application_without_a_configuration_says_so(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", f"{write(APP)}:app"]) == 2
     assert "no provider gives a Loaded[Settings]" in capsys.readouterr().err

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from types import MappingProxyType
 from typing import Final, TypeVar, cast
 
@@ -12,7 +13,7 @@ from heykit.config.any_case import spelt
 from heykit.config.durations import DURATION
 from heykit.config.indexed import Indexed
 from heykit.config.kinds import Complaint, Kind, Wrong, read_as
-from heykit.config.layers import laid, merged, owner, table_of
+from heykit.config.layers import items_of, laid, merged, owner, table_of
 from heykit.config.loading import Faulty, expect_sources, shallow
 from heykit.config.mask import dotted, printable
 from heykit.config.nearest import nearest
@@ -56,7 +57,7 @@ def _all_of(source: Source) -> Layer:
 
 
 class Config:
-    """Settings by dotted key, such as `database.url`. Its `repr` shows no values."""
+    """Settings by dotted key, such as `database.url` or `servers.0.host`. Its `repr` shows no values."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
@@ -82,8 +83,9 @@ class Config:
 
     def origin(self, key: str) -> str:
         """Tell where a setting came from: the variable, the file and line; "default", or "" for one that is not set."""
-        layer = owner(self._all(), _steps(key)) if self._at(key) is not _ABSENT else None
-        return "" if layer is None else layer.origin(_steps(key))
+        trail, found = self._way(key)
+        layer = None if found is _ABSENT else owner(self._all(), trail)
+        return "" if layer is None else layer.origin(trail)
 
     def stats(self) -> Mapping[str, int]:
         """Count the sources and the keys that are set."""
@@ -97,21 +99,23 @@ class Config:
         fault at once, and `TypeError` for a rule that there is not, or whose default does not keep it.
         """
         judging = {key: _kind(key, rule) for key, rule in rules.items()}
-        _expect_apart([key for key, rule in rules.items() if rule.get("default") is not None])
+        _expect_apart({key: rule for key, rule in rules.items() if rule.get("default") is not None})
         faults = [fault for key, rule in rules.items() for fault in self._judged(key, judging[key], rule)]
         if faults:
             raise ConfigError(faults)
-        added = {key: rule["default"] for key, rule in rules.items() if self._takes_default(key, rule)}
-        defaults: object = self._defaults.values
-        for key, default in added.items():
-            hidden = isinstance(default, str) and judging[key].secret
-            defaults = laid(defaults, _nested(_steps(key), Text(str(default), hidden=True) if hidden else default))
-        self._defaults = Layer(cast("Mapping[str, object]", defaults), self._defaults.origin)
+        added: dict[str, object] = {}
+        for key, rule in rules.items():
+            if self._takes_default(key, rule):
+                default = rule["default"]
+                hidden = isinstance(default, str) and judging[key].secret
+                _put(added, _steps(key), Text(str(default), hidden=True) if hidden else default)
+        values = cast("Mapping[str, object]", laid(self._defaults.values, added))
+        self._defaults = Layer(values, self._defaults.origin)
         self._values = _settled(merged(self._all()))
 
     def _read(self, key: str, kind: Kind, default: object) -> object:
         """Give a setting or what is wrong with it; the caller raises, so that no traceback passes by raw values."""
-        found = self._at(key)
+        trail, found = self._way(key)
         if found is _ABSENT and default is not None:
             return default
         value = kind.read(None) if found is _ABSENT else read_as(kind, found)
@@ -119,7 +123,7 @@ class Config:
             return value
         if found is _ABSENT:
             return Faulty([self._nothing(key, kind)])
-        *above, last = _steps(key)
+        *above, last = trail
         return Faulty([self._fault((*above, *complaint.trail), complaint) for complaint in value.under(last)])
 
     def _judged(self, key: str, kind: Kind, rule: Mapping[str, object]) -> Sequence[ConfigFault]:
@@ -142,14 +146,25 @@ class Config:
         return [self._defaults, *self._layers]
 
     def _at(self, key: str) -> object:
+        return self._way(key)[1]
+
+    def _way(self, key: str) -> tuple[Trail, object]:
+        """Follow a key to what stands there, with the way as it is: a number is a place where there is a list."""
         found: object = self._values
+        trail: list[str | int] = []
         for step in _steps(key):
+            items = items_of(found)
+            if items is not None and step.isdecimal() and int(step) < len(items):
+                trail.append(int(step))
+                found = items[int(step)]
+                continue
             beneath = table_of(found)
             name = step if beneath is None else cast("str", spelt(step, beneath))
             if beneath is None or name not in beneath:
-                return _ABSENT
+                return _steps(key), _ABSENT
+            trail.append(step)
             found = beneath[name]
-        return found
+        return tuple(trail), found
 
     def _fault(self, trail: Trail, complaint: Complaint) -> ConfigFault:
         layer = owner(self._all(), trail)
@@ -179,17 +194,18 @@ def _settled_value(value: object) -> object:
     return _settled(value) if isinstance(value, Mapping) else value
 
 
-def _expect_apart(keys: Sequence[str]) -> None:
+def _expect_apart(keys: Collection[str]) -> None:
     for key in keys:
-        beneath = next((other for other in keys if other.startswith(f"{key}.")), None)
-        if beneath is not None:
-            raise TypeError(f"the rules of {key} and {beneath} have defaults, of which one would hide the other")
+        above = (key[:at] for at, letter in enumerate(key) if letter == ".")
+        both = next((each for each in above if each in keys), None)
+        if both is not None:
+            raise TypeError(f"the rules of {both} and {key} have defaults, of which one would hide the other")
 
 
-def _nested(steps: Sequence[str], value: object) -> object:
-    for step in reversed(steps):
-        value = {step: value}
-    return value
+def _put(values: dict[str, object], steps: Sequence[str], value: object) -> None:
+    for step in steps[:-1]:
+        values = cast("dict[str, object]", values.setdefault(step, {}))
+    values[steps[-1]] = value
 
 
 def _steps(key: str) -> tuple[str, ...]:
@@ -256,13 +272,17 @@ def _judges(rule: Mapping[str, object]) -> Sequence[Rule]:
     if "max_length" in rule:
         judges.append(MaxLength(int(str(rule["max_length"]))))
     if "min" in rule or "max" in rule:
-        judges.append(Between(float(str(rule.get("min", "-inf"))), float(str(rule.get("max", "inf")))))
+        judges.append(Between(_number(rule.get("min", -inf)), _number(rule.get("max", inf))))
     if "one_of" in rule:
         allowed = rule["one_of"]
         if not isinstance(allowed, list | tuple | set | frozenset):
             raise ValueError("one_of is a list of what is allowed")
         judges.append(OneOf(*allowed))
     return judges
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else float(str(value))
 
 
 def _plain(value: Mapping[str, object]) -> dict[str, object]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from heykit.config.layers import holds, merged, owner
+from heykit.config.layers import holds, merged, owner, owners
 from heykit.config.loading import Faulty, layers_of, reading
 from heykit.config.mask import HIDDEN, dotted, shown_as
-from heykit.config.plan import Section, plan
+from heykit.config.plan import Field, Section, plan
 from heykit.config.protocol import Key, Layer, Source
 from heykit.errors import ConfigError
 from heykit.health import Health
@@ -22,7 +22,7 @@ class Entry:
     """One setting as it was loaded; safe to show.
 
     `key` is dotted ("database.url"), `shown` the value with secrets masked, `origin` the variable, the file and line,
-    or "default".
+    or "default"; of a table or list every source that something in it is of.
     """
 
     key: str
@@ -57,6 +57,15 @@ def explain(settings: type[S], sources: Sequence[Source]) -> Loaded[S]:
     return Loaded(value, tuple(_entries(section, value, layers, merged(layers), ())))
 
 
+def _origin(field: Field, layers: Sequence[Layer], values: Mapping[str, object], key: Key) -> str:
+    if not holds(values, key):
+        return "default"
+    if field.kind.beneath:
+        return ", ".join(layer.origin(key) for layer in owners(layers, values, key))
+    layer = owner(layers, key)
+    return "default" if layer is None else layer.origin(key)
+
+
 def _entries(
     section: Section, settings: object, layers: Sequence[Layer], values: Mapping[str, object], within: Key
 ) -> Iterator[Entry]:
@@ -65,7 +74,6 @@ def _entries(
         if one.section is not None and value is not None:
             yield from _entries(one.section, value, layers, values, key)
         else:
-            layer = owner(layers, key) if holds(values, key) else None
-            origin = "default" if layer is None else layer.origin(key)
+            origin = _origin(one, layers, values, key)
             hides = any(each.hidden and holds(each.values, key) for each in layers)
             yield Entry(dotted(key), HIDDEN if hides else shown_as(one.name, value), origin, one.kind.expected)

@@ -156,7 +156,10 @@ def _one_of(options: Sequence[object], members: Mapping[str, object], discreet: 
         return same[0] if same else members.get(raw, NO) if isinstance(raw, str) else NO
 
     return scalar(
-        f"one of {', '.join(_spelling(value) for value, _ in values)}", from_text, from_value, discreet=discreet
+        f"one of {', '.join(_spelling(value) or 'none' for value, _ in values)}",
+        from_text,
+        from_value,
+        discreet=discreet,
     )
 
 
@@ -185,7 +188,8 @@ def either(members: Sequence[Kind], *, optional: bool) -> Kind:
         return refused[0] if len(members) == 1 else _nearest(refused) or wrong(expected, raw)
 
     beneath = "".join(sorted({mark for one in members for mark in one.beneath}))
-    return hiding(Kind(read, expected, discreet, beneath=beneath), members)
+    # What is no part of one member may be the secret of another.
+    return hiding(Kind(read, expected, discreet, beneath=beneath), members, parts=True)
 
 
 def _nearest(refused: Sequence[Wrong]) -> Wrong | None:
@@ -198,14 +202,19 @@ def _suggests(complaint: Complaint) -> bool:
     return complaint.suggestion != ""
 
 
-def hiding(kind: Kind, inner: Iterable[Kind]) -> Kind:
-    """Hide what was found where a part of the kind is secret: a broken whole holds the secret too."""
+def hiding(kind: Kind, inner: Iterable[Kind], *, parts: bool = False) -> Kind:
+    """Hide what was found where a part of the kind is secret: a broken whole holds the secret too.
+
+    What is wrong with the parts has been hidden by their own kinds, or is with `parts`.
+    """
     if not any(one.secret for one in inner):
         return kind
 
     def read(raw: object) -> object:
         value = kind.read(raw)
-        return Wrong(tuple(map(_hidden, value.complaints))) if type(value) is Wrong else value
+        if type(value) is not Wrong:
+            return value
+        return Wrong(tuple(one if one.trail and not parts else _hidden(one) for one in value.complaints))
 
     return kind._replace(read=read, secret=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from heykit.config.any_case import AnyCase, spelt
@@ -87,9 +87,17 @@ def _list(value: object) -> Indexed:
     """Give what stands beneath as items to be changed; there are none where it is no list."""
     if value is None or isinstance(value, Indexed):
         return Indexed(value or {}, value.beneath if value else None)
-    is_json = isinstance(value, Text) and value.value.lstrip().startswith("[")
-    found = opened(value) if isinstance(value, Text) and is_json else listed(value)
-    return Indexed(enumerate(found)) if isinstance(found, list | tuple) else Indexed((), value)
+    found = items_of(value)
+    if found is None:
+        found = listed(value)
+    return Indexed((), value) if found is None else Indexed(enumerate(found))
+
+
+def items_of(value: object) -> Sequence[object] | None:
+    """Give what stands beneath as a list, if it is one, or JSON of one."""
+    if isinstance(value, Text) and value.value.lstrip().startswith("["):
+        value = opened(value)
+    return value if isinstance(value, list | tuple) else None
 
 
 def opened(text: Text) -> object:
@@ -115,6 +123,22 @@ def _hidden(value: object) -> object:
     if isinstance(value, str):
         return Text(value, hidden=True)
     return value if value is None else Text(json.dumps(value), hidden=True)
+
+
+def owners(layers: Sequence[Layer], values: Mapping[str, object], key: Trail) -> Sequence[Layer]:
+    """Find the layers of which something stands in the table or list at `key` of what all are merged to."""
+    found: object = values
+    for step in key:
+        found = (table_of(found) or {}).get(cast("str", step))
+    owned = {id(owner(layers, (*key, *leaf))) for leaf in _leaves(found)}
+    return [layer for layer in layers if id(layer) in owned]
+
+
+def _leaves(value: object) -> Iterator[Trail]:
+    inside = table_of(value)
+    parts = enumerate(items_of(value) or ()) if inside is None else inside.items()
+    leaves = [(step, *leaf) for step, part in parts for leaf in _leaves(part)]
+    yield from leaves or [()]
 
 
 def owner(layers: Sequence[Layer], trail: Trail) -> Layer | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
 
@@ -85,6 +86,9 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one line for each type
             return HIDDEN if _is_cut(value) else f"[{', '.join(map(shown, value))}]"
         case Mapping():
             return f"{{{', '.join(f'{shown(key)}: {shown_as(key, item)}' for key, item in value.items())}}}"
+        case _ if is_dataclass(value):
+            held = ((each.name, getattr(value, each.name)) for each in fields(value))
+            return f"{{{', '.join(f'{name}: {shown_as(name, item)}' for name, item in held)}}}"
         case _:
             return printable(masked(_written(value)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
@@ -10,7 +11,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     folded = name.casefold()
     # A name of quite another length is not near, and to measure a long one takes the square of its length.
     alike = [each for each in candidates if abs(len(each.casefold()) - len(folded)) <= _allowed(each)]
-    measured = ((edits(folded, candidate.casefold()), candidate) for candidate in alike)
+    measured = ((edits(folded, each.casefold(), _allowed(each)), each) for each in alike)
     near = [(count, candidate) for count, candidate in measured if count <= _allowed(candidate)]
     return min(near)[1] if near else None
 
@@ -20,8 +21,23 @@ def _allowed(name: str) -> int:
     return 0 if len(name) < 3 else 1 if len(name) < 6 else 2
 
 
-def edits(left: str, right: str) -> int:
-    """Count the letters to insert, delete, replace or swap (the optimal string alignment distance)."""
+def is_slip(name: str, candidate: str) -> bool:
+    """Tell whether letters have changed places, one within is left out, or one is typed twice.
+
+    Of a short name, one letter makes another word: `DATE` of `DATA`, `MODEL` of `MODE`.
+    """
+    if len(name) == len(candidate) - 1:
+        return any(candidate[:at] + candidate[at + 1 :] == name for at in range(1, len(candidate) - 1))
+    if len(name) == len(candidate) + 1:
+        return any(name[at] == name[at - 1] and name[:at] + name[at + 1 :] == candidate for at in range(1, len(name)))
+    return sorted(name) == sorted(candidate)
+
+
+def edits(left: str, right: str, most: float = inf) -> int:
+    """Count the letters to insert, delete, replace or swap (the optimal string alignment distance).
+
+    Where there are more than `most`, some number above it is given.
+    """
     before: list[int] = []
     row = list(range(len(right) + 1))
     for i, a in enumerate(left):
@@ -32,4 +48,6 @@ def edits(left: str, right: str) -> int:
             if i and j and a == right[j - 1] and b == left[i - 1]:
                 cost = min(cost, earlier[j - 1] + 1)
             row.append(cost)
-    return row[-1]
+        if min(row) > most:
+            break
+    return max(row[-1], min(row))

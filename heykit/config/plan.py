@@ -260,7 +260,8 @@ def _class_kind(cls: type[object], within: Within) -> Kind:
 
 
 def _section_kind(section: Section) -> Kind:
-    kind = Kind(section.read, "a table of settings", "a table of settings", beneath=kinds.NAMES)
+    expected = f"a table of settings ({', '.join(field.name for field in section.fields)})"
+    kind = Kind(section.read, expected, "a table of settings", beneath=kinds.NAMES)
     return kinds.hiding(kind, [field.kind for field in section.fields])
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sized
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 
 from heykit.config.secret import Secret
 
@@ -72,7 +73,9 @@ class Between:
             raise ValueError(f"{self!r} allows nothing: give the lower end first")
 
     def __str__(self) -> str:
-        return f"from {self.low} to {self.high}"
+        if self.high == inf:
+            return f"{self.low} or more"
+        return f"{self.high} or less" if self.low == -inf else f"from {self.low} to {self.high}"
 
     def __call__(self, value: object, /) -> str | None:
         number = bare(value)

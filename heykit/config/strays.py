@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from heykit.config.naming import Names, Naming, step_of
-from heykit.config.nearest import nearest
+from heykit.config.nearest import is_slip, nearest
 
 _SHORT = 5  # letters
 
@@ -51,8 +51,8 @@ def _near(stray: str, names: Names, naming: Naming) -> str:
     rest = stray[cut:]
     rests = {name[cut:]: name for name in names.known if name.startswith(stray[:cut])}
     if cut == start:
-        # Nothing but the prefix is spelt right, and `DATE` is a word as `DATA` is: letters may only change places.
-        rests = {each: name for each, name in rests.items() if len(each) >= _SHORT or sorted(each) == sorted(rest)}
+        # Nothing but the prefix is spelt right.
+        rests = {each: name for each, name in rests.items() if len(each) >= _SHORT or is_slip(rest, each)}
     near = nearest(rest, rests)
     return "" if near is None else rests[near]
 

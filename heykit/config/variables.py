@@ -143,13 +143,16 @@ class _Taken:
 
     def item(self, trail: Trail, name: str, expected: str) -> None:
         """Take an item of a list or a table; where there is no place for it, a fault if something is `expected`."""
-        if len(trail) > DEEPEST:
-            expected = f"a name of up to {DEEPEST} parts"
-        elif trail not in self.used and self._put_item(trail, self._text(name)):
+        is_apart = trail not in self.used and len(trail) <= DEEPEST
+        if is_apart and self._put_item(trail, self._text(name)):
             self.used[trail] = name
-            return
-        if expected:
-            self.faults.append(ConfigFault(dotted(trail), expected, printable(self._place(name))))
+        elif expected:
+            found = ""
+            if trail in self.used:
+                expected, found = "one variable for each setting", f"{printable(self._place(self.used[trail]))} as well"
+            elif not is_apart:
+                expected = f"a name of up to {DEEPEST} parts"
+            self.faults.append(ConfigFault(dotted(trail), expected, printable(self._place(name)), found))
 
     def _text(self, name: str) -> Text:
         return Text(self._texts[name], hidden=self._hidden)

@@ -62,6 +62,10 @@ def _is_same(left: object, right: object) -> bool:
         return False
     if is_dataclass(left) and not isinstance(left, type):
         return all(_is_same(getattr(left, each.name), getattr(right, each.name)) for each in fields(left))
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(_is_same, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_is_same(left[key], right[key]) for key in left)
     return left == right or (left != left and right != right)  # noqa: PLR0124 - that is how a NaN is known
 
 

@@ -165,7 +165,8 @@ def _expect_tag(node: Node, kind: str) -> None:
 
 
 def _reason(problem: str | None) -> str:
+    problem = (problem or "").removeprefix("found ")
     # What stands in quotes is a part of the file, but where it is a mark of YAML or the name of one.
     if problem and re.fullmatch(r"(?:[^'\"]|'[,:?}\]-]'|'<[a-z ]+>')*", problem):
         return problem
-    return re.sub(r"(['\"]).*\1", "...", problem or "it cannot be read")
+    return re.sub(r"(['\"]).*\1", "...", problem) or "it cannot be read"

@@ -221,9 +221,10 @@ def test_items_are_laid_over_lists_without_a_class_too() -> None:
 
 
 def test_variables_of_which_one_hides_the_other_are_faults() -> None:
-    for held in ({"A": "1", "A__B": "2"}, {"A": "1", "a": "2"}):
-        with pytest.raises(ConfigError, match="one value, or a table"):
-            read([env(**held)])
+    with pytest.raises(ConfigError, match=r"a\.b: expected one value, or a table of them, from X_A__B"):
+        read([env(A="1", A__B="2")])
+    with pytest.raises(ConfigError, match="a: expected one variable for each setting, found X_A as well, from X_a"):
+        read([env(A="1", a="2")])
 
 
 @pytest.mark.parametrize(

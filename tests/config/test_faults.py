@@ -258,3 +258,6 @@ def test_edits_measure_a_distance(left: str, right: str, between: str) -> None:
     assert (edits(left, right) == 0) == (left == right)
     assert abs(len(left) - len(right)) <= edits(left, right) <= max(len(left), len(right))
     assert edits(between + left, between + right) == edits(left, right)
+    for most in range(7):
+        assert (edits(left, right, most) <= most) == (edits(left, right) <= most)
+        assert edits(left, right) > most or edits(left, right, most) == edits(left, right)

@@ -20,6 +20,7 @@ from heykit.config import (
     Source,
     dotenv,
     environment,
+    explain,
     json_file,
     load,
     mapping,
@@ -194,6 +195,33 @@ def test_a_ready_section_beneath_gives_what_it_was_made_of() -> None:
     assert load(Whole, [mapping({"made": Made("x")}), env(MADE__URL="y")]) == Whole(Made("y"))
 
 
+def test_a_table_or_list_of_several_sources_names_each(tmp_path: Path) -> None:
+    (tmp_path / "o.json").write_text('{"hosts": ["a",\n"b"],\n"limits": {"x": 1, "y": 2}}')
+    over = env(HOSTS__1="z", LIMITS__Z="3", TEXT='{"a": 1}')
+    origins = {
+        entry.key: entry.origin
+        for entry in explain(Settings, [json_file(tmp_path / "o.json"), env(TEXT='{"b": 1}'), over]).entries
+    }
+    assert origins["hosts"] == f"{tmp_path / 'o.json'}:1, APP_HOSTS__1"
+    assert origins["limits"] == f"{tmp_path / 'o.json'}:3, APP_LIMITS__Z"
+    assert (origins["text"], origins["servers"]) == ("APP_TEXT", "default")
+    whole = explain(Settings, [json_file(tmp_path / "o.json"), env(HOSTS="c")])
+    assert whole.entries[2].origin == "APP_HOSTS"
+
+
+def test_an_item_of_a_list_is_read_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / "o.json").write_text('{"hosts": ["a",\n"b"],\n"servers": [{"host": "h",\n"port": "x"}]}')
+    config = read([json_file(tmp_path / "o.json"), env(HOSTS__1="z", MORE='["a", "b"]')])
+    assert [config.get(f"hosts.{at}", str) for at in (0, 1)] == ["a", "z"]
+    assert [config.origin(f"hosts.{at}") for at in (0, 1, 2)] == [f"{tmp_path / 'o.json'}:1", "APP_HOSTS__1", ""]
+    assert (config.get("servers.0.host", str), config.get("more.1", str)) == ("h", "b")
+    with pytest.raises(ConfigError) as raised:
+        config.get("servers.0.port", int)
+    [fault] = raised.value.faults
+    assert (fault.key, fault.found, fault.origin) == ("servers[0].port", "'x'", f"{tmp_path / 'o.json'}:4")
+    config.validate({"servers.0.port": {"type": "str", "min_length": 1}, "hosts.2": {"required": False}})
+
+
 def test_sources_may_come_one_by_one() -> None:
     assert load(Settings, cast("list[Source]", (mapping({"hosts": [each]}) for each in "ab"))).hosts == ["b"]
     assert read(cast("list[Source]", map(mapping, [{"hosts": ["a"]}]))).section("") == {"hosts": ["a"]}
@@ -259,7 +287,13 @@ def test_much_is_read_in_the_time_of_its_length(tmp_path: Path) -> None:
     assert read([dotenv(tmp_path / ".env")]).stats()["keys"] == 40_000
     assert read([yaml_file(tmp_path / "x.yaml")]).section("limits")["k7"] == 2
     assert len(faults(env(**{f"LIMITS__K{at}": "x" for at in range(2_000)}))) == 2_000
+    assert len(faults(env(**{f"HOSTS__{at + 1}": "x" for at in range(2_000)}))) == 1
     assert load(Settings, [env(**{"__".join(["AB"] * 2_000): "1"})]) == Settings()
+    config = read([mapping({"t": {f"k{at}": at for at in range(500)}})])
+    config.validate({f"more{at}.x": {"default": at} for at in range(2_000)})
+    assert config.stats()["keys"] == 2_500
+    with pytest.raises(ConfigError, match="500 faults"):
+        config.validate({f"t.q{at}": {"required": True} for at in range(500)})
 
 
 def test_what_a_merged_table_has_and_another_has_too_is_of_the_first(tmp_path: Path) -> None:

@@ -67,12 +67,18 @@ def test_the_origin_of_a_setting_is_the_last_layer_that_sets_it(layers: list[dic
 
     for entry in loaded.entries:
         trail = entry.key.split(".")
-        setting = [str(index) for index, layer in enumerate(layers) if at(layer, trail) is not None]
-        unset = [str(index) for index, layer in enumerate(layers) if trail == ["b"] and "b" in layer]
-        if at(merged_by_model(layers), trail) is None and not unset:
+        held = at(merged_by_model(layers), trail)
+        if isinstance(held, dict) and held:
+            assert entry.origin == ", ".join(sorted({last(layers, [*trail, name]) for name in held}))
+        elif held is None and not (trail == ["b"] and any("b" in layer for layer in layers)):
             assert entry.origin == "default"
         else:
-            assert entry.origin == (setting + unset)[-1]
+            assert entry.origin == last(layers, trail)
+
+
+def last(layers: list[dict[str, object]], trail: list[str]) -> str:
+    """Name the last layer that has something there; one that has None for `b` has that."""
+    return [str(index) for index, layer in enumerate(layers) if at(layer, trail) is not None or trail[-1] in layer][-1]
 
 
 @given(LAYERS)

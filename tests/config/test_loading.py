@@ -151,7 +151,7 @@ def test_an_optional_section_is_none_until_a_source_sets_one_of_its_settings() -
         cache: Cache | None = None
 
     assert Maybe() == load(Maybe, [])
-    assert [Entry("cache", "none", "default", "a table of settings")] == list(explain(Maybe, []).entries)
+    assert [Entry("cache", "none", "default", "a table of settings (url, ttl)")] == list(explain(Maybe, []).entries)
     assert Maybe(Cache("redis://")) == load(Maybe, [variables(CACHE__URL="redis://")])
     assert Maybe() == load(Maybe, [mapping({"cache": {"url": "x"}}), mapping({"cache": None})])
     assert faults_of(Maybe, variables(CACHE__TTL="1m"))[0].key == "cache.url"

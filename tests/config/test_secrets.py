@@ -386,3 +386,36 @@ def test_what_a_class_says_of_a_password_is_scrubbed() -> None:
 
     with pytest.raises(ConfigError, match=r"\*\*\* is a common password"):
         load(Checked, [mapping({"password": "hunter2"})])
+
+
+@dataclass(frozen=True)
+class Upstream:
+    name: str
+    key: Secret[str]
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Upstreams:
+    ups: list[Upstream]
+    named: dict[str, Upstream] = field(default_factory=dict)
+
+
+def test_a_section_in_a_list_is_shown_but_for_its_secrets() -> None:
+    up = {"name": "a", "key": "hunter2", "size": 5}
+    entries = explain(Upstreams, [mapping({"ups": [up, up], "named": {"b": up}})]).entries
+    shown = "{name: a, key: ***, size: 5}"
+    assert [entry.shown for entry in entries] == [f"[{shown}, {shown}]", f"{{b: {shown}}}"]
+
+
+def test_what_is_wrong_beside_a_secret_in_a_list_is_shown() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(Upstreams, [mapping({"ups": [{"name": "a", "key": 5417, "size": "x"}, "hunter2"]})])
+    assert [(fault.key, fault.found) for fault in raised.value.faults] == [
+        ("ups[0].key", "***"),
+        ("ups[0].size", "'x'"),
+        ("ups[1]", "***"),
+    ]
+    with pytest.raises(ConfigError) as raised:
+        load(Upstreams, [mapping({"ups": "hunter2"})])
+    assert "hunter2" not in str(raised.value)

@@ -492,8 +492,8 @@ def test_six_faults_of_six_sources_are_six(tmp_path: Path) -> None:
     [
         ("a: {b\n", "expected ',' or '}', but got '<stream end>'"),
         ("- a\nb: 1", "expected <block end>, but found '?'"),
-        ("a: %hunter2", "found character ... that cannot start any token"),
-        ("a: *hunter2", "found undefined alias ..."),
+        ("a: %hunter2", "character ... that cannot start any token"),
+        ("a: *hunter2", "undefined alias ..."),
     ],
 )
 def test_a_fault_of_yaml_names_its_marks_and_nothing_of_the_file(tmp_path: Path, text: str, reason: str) -> None:

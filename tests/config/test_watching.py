@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +47,26 @@ async def test_a_file_that_is_written_again_with_the_same_is_no_change(file: Pat
     async with aclosing(watch(Settings, [json_file(file)], interval=0.01)) as watched:
         assert await following(watched) == 1
         await write(file, '{ "count":1 }\n')
+        with anyio.move_on_after(0.1) as limit:
+            await anext(watched)
+        assert limit.cancelled_caught
+
+
+@dataclass(frozen=True)
+class Numbers:
+    count: int
+    floats: list[float] = field(default_factory=list)
+    named: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+async def test_a_number_that_is_none_is_the_same_wherever_it_stands(file: Path) -> None:
+    rest = ', "floats": [NaN], "named": {"a": [1.0, NaN]}}'
+    await write(file, '{"count": 1' + rest)
+    async with aclosing(watch(Numbers, [json_file(file)], interval=0.01)) as watched:
+        for count in (1, 2):
+            await write(file, f'{{"count": {count}' + rest)
+            with anyio.fail_after(10):
+                assert (await anext(watched)).count == count
         with anyio.move_on_after(0.1) as limit:
             await anext(watched)
         assert limit.cancelled_caught

@@ -206,7 +206,7 @@ def test_but_a_setting_without_its_line_is_a_fault_where_the_host_is_none_of_kub
     assert [fault.suggestion for fault in found] == ["APP_PORTS", "APP_SERVICE__HOST", "APP_SERVICE__PORT"]
 
 
-@pytest.mark.parametrize("name", ["DATE", "MODEL", "KEY", "POST"])
+@pytest.mark.parametrize("name", ["DATE", "MODEL", "KEY", "POST", "MODES", "ODE"])
 def test_a_short_name_of_another_word_is_no_misspelling(name: str) -> None:
     assert load(Named, [by_variables(**{name: ""})]) == Named()
 
@@ -215,6 +215,9 @@ def test_a_short_name_of_another_word_is_no_misspelling(name: str) -> None:
     ("name", "near"),
     [
         ("MDOE", "MODE"),
+        ("MOODE", "MODE"),
+        ("MDE", "MODE"),
+        ("KEYSS", "KEYS"),
         ("mode", "MODE"),
         ("SERVICE__PRT", "SERVICE__PORT"),
         ("POOL__0_HOST", "POOL__0__HOST"),

@@ -11,7 +11,7 @@ from typing import Annotated
 import anyio
 import pytest
 
-from heykit.config import Between, ConfigError, json_file, mapping, watch
+from heykit.config import Between, ConfigError, json_file, mapping, watch, yaml_file
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Numbers:
 
 
 async def test_a_number_that_is_none_is_the_same_wherever_it_stands(file: Path) -> None:
-    rest = ', "floats": [NaN], "named": {"a": [1.0, NaN]}}'
+    rest = ', "floats": [.nan], "named": {"a": [1.0, .nan]}}'
     await write(file, '{"count": 1' + rest)
-    async with aclosing(watch(Numbers, [json_file(file)], interval=0.01)) as watched:
+    async with aclosing(watch(Numbers, [yaml_file(file)], interval=0.01)) as watched:
         for count in (1, 2):
             await write(file, f'{{"count": {count}' + rest)
             with anyio.fail_after(10):

@@ -123,8 +123,9 @@ class Config:
             return value
         if found is _ABSENT:
             return Faulty([self._nothing(key, kind)])
-        *above, last = trail
-        return Faulty([self._fault((*above, *complaint.trail), complaint) for complaint in value.under(last)])
+        for step in reversed(trail):
+            value = Wrong(value.under(step))
+        return Faulty([self._fault(complaint) for complaint in value.complaints])
 
     def _judged(self, key: str, kind: Kind, rule: Mapping[str, object]) -> Sequence[ConfigFault]:
         if self._at(key) is not _ABSENT:
@@ -166,10 +167,10 @@ class Config:
             found = beneath[name]
         return tuple(trail), found
 
-    def _fault(self, trail: Trail, complaint: Complaint) -> ConfigFault:
-        layer = owner(self._all(), trail)
-        origin = "" if layer is None else layer.origin(trail)
-        return ConfigFault(dotted(trail), complaint.expected, origin, complaint.found, complaint.suggestion)
+    def _fault(self, complaint: Complaint) -> ConfigFault:
+        layer = owner(self._all(), complaint.trail)
+        origin = "" if layer is None else layer.origin(complaint.trail)
+        return ConfigFault(dotted(complaint.trail), complaint.expected, origin, complaint.found, complaint.suggestion)
 
     def _places(self, key: str) -> str:
         return " or ".join(dict.fromkeys(layer.origin(_steps(key)) for layer in reversed(self._layers)))
@@ -187,10 +188,11 @@ def _settled(values: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _settled_value(value: object) -> object:
+    if isinstance(value, Indexed):
+        is_list = len(value) == max(value) + 1
+        value = [value[place] for place in sorted(value)] if is_list else {str(at): each for at, each in value.items()}
     if isinstance(value, list):
         return [_settled_value(each) for each in value]
-    if isinstance(value, Indexed):
-        value = {str(place): each for place, each in value.items()}
     return _settled(value) if isinstance(value, Mapping) else value
 
 

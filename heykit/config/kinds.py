@@ -250,7 +250,9 @@ def items(item: Kind, build: Callable[[list[object]], object]) -> Kind:
 
     def read(raw: object) -> object:
         parts = listed(raw)
-        return _no_list(expected, raw) if parts is None else gathered([item] * len(parts), parts, build)
+        if parts is None:
+            return _no_list(expected, raw, hides=item.secret)
+        return gathered([item] * len(parts), parts, build)
 
     return hiding(Kind(read, expected, f"list of {item.discreet}", beneath=PLACES), [item])
 
@@ -262,17 +264,17 @@ def row(places: Sequence[Kind]) -> Kind:
     def read(raw: object) -> object:
         parts = listed(raw)
         if parts is None or len(parts) != len(places):
-            return _no_list(expected, raw)
+            return _no_list(expected, raw, hides=any(one.secret for one in places))
         return gathered(places, parts, tuple)
 
     return hiding(Kind(read, expected, f"list of {len(places)}", beneath=PLACES), places)
 
 
-def _no_list(expected: str, raw: object) -> Wrong:
+def _no_list(expected: str, raw: object, *, hides: bool) -> Wrong:
     if not isinstance(raw, Indexed):
         return wrong(expected, raw)
     if raw.beneath is not None:
-        return Wrong((Complaint(f"{expected} beneath it", found(raw.beneath), (min(raw),)),))
+        return Wrong((Complaint(f"{expected} beneath it", HIDDEN if hides else found(raw.beneath), (min(raw),)),))
     gap = next(place for place in range(len(raw) + 1) if place not in raw)
     after = min(place for place in raw if place > gap)
     return Wrong((Complaint(f"an item {gap} before it", "none", (after,)),))

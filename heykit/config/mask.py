@@ -138,6 +138,7 @@ def hidden_texts(raw: object) -> Iterator[str]:
     if type(raw) is Text:
         if raw.hidden:
             yield raw.value
+        yield from hidden_texts(raw.below)
     elif isinstance(raw, Mapping):
         yield from (text for each in raw.values() for text in hidden_texts(each))
     elif isinstance(raw, list | tuple):

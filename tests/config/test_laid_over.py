@@ -151,6 +151,10 @@ def test_numbers_are_names_where_a_table_is_beneath() -> None:
     assert config.section("") == {"ports": {"http": "a", "0": "x"}}
 
 
+def test_where_no_class_says_what_is_there_items_take_the_place_of_what_is_no_list() -> None:
+    assert read([mapping({"hosts": 5}), env(HOSTS__0="x")]).section("") == {"hosts": ["x"]}
+
+
 def test_numbers_with_a_gap_are_names_where_nothing_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("\nPORTS__80=x\nHOSTS__0=a\nHOSTS__1=b\n")
     config = read([dotenv(tmp_path / ".env")])

@@ -419,3 +419,31 @@ def test_what_is_wrong_beside_a_secret_in_a_list_is_shown() -> None:
     with pytest.raises(ConfigError) as raised:
         load(Upstreams, [mapping({"ups": "hunter2"})])
     assert "hunter2" not in str(raised.value)
+
+
+@dataclass(frozen=True)
+class Lists:
+    several: list[Secret[str]] = field(default_factory=list)
+    pair: tuple[Secret[str], int] = (Secret(""), 0)
+    api_keys: list[int] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+def test_a_list_that_is_none_beneath_an_item_is_hidden_where_its_items_are() -> None:
+    for name in ("SEVERAL", "PAIR"):
+        below, above = ({f"X_{name}{rest}": text} for rest, text in (("", '["hunter2"'), ("__0", "y")))
+        with pytest.raises(ConfigError, match=r"\*\*\*") as raised:
+            load(Lists, [environment("X_", variables=below), environment("X_", variables=above)])
+        assert "hunter2" not in str(raised.value)
+
+
+def test_an_item_read_by_its_place_is_hidden_as_the_list_is() -> None:
+    with pytest.raises(ConfigError, match=r"api_keys\[0\]: expected int, found \*\*\*"):
+        read([mapping({"api_keys": ["hunter2"]})]).get("api_keys.0", int)
+
+
+def test_what_is_laid_over_a_secret_file_hides_it_still(tmp_path: Path) -> None:
+    (tmp_path / "limits").write_text('{"a": "hunter2"}')
+    with pytest.raises(ConfigError) as raised:
+        load(Lists, [secrets_directory(tmp_path), environment("X_", variables={"X_LIMITS": '{"b": 1}'})])
+    assert "hunter2" not in str(raised.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from types import MappingProxyType
 from typing import Final, TypeVar, cast
@@ -137,7 +138,7 @@ class Config:
     def _takes_default(self, key: str, rule: Mapping[str, object]) -> bool:
         """Tell whether nothing is set there, and nothing above it that is no table or came as one text."""
         above = (self._at(".".join(_steps(key)[:end])) for end in range(1, len(_steps(key))))
-        is_free = self._at(key) is _ABSENT and all(each is _ABSENT or isinstance(each, Mapping) for each in above)
+        is_free = self._at(key) is _ABSENT and all(each is _ABSENT or table_of(each) is not None for each in above)
         return is_free and rule.get("default") is not None
 
     def _nothing(self, key: str, kind: Kind) -> ConfigFault:
@@ -177,8 +178,8 @@ class Config:
 
     def _near(self, key: str) -> str:
         *above, last = _steps(key)
-        beneath = self._at(".".join(above)) if above else self._values
-        near = nearest(last, [str(name) for name in beneath]) if isinstance(beneath, Mapping) else None
+        beneath = table_of(self._at(".".join(above)) if above else self._values)
+        near = None if beneath is None else nearest(last, map(str, beneath))
         return "" if near is None else printable(".".join([*above, near]))
 
 
@@ -292,6 +293,8 @@ def _plain(value: Mapping[str, object]) -> dict[str, object]:
 
 
 def _plain_value(value: object) -> object:
+    if isinstance(value, Text) and value.below is not None:
+        return _plain_value(table_of(value) or replace(value, below=None))
     if isinstance(value, Text):
         return Secret(value.value) if value.hidden else value.value
     if isinstance(value, list):

@@ -68,7 +68,8 @@ def _told(field: Field, default: object) -> object:
     if default is _NO_DEFAULT or default is None:
         return default
     told = _plain(default)
-    return _UNTOLD if field.kind.secret or _has_password(field.name, told) else told
+    hides = field.kind.secret or _has_password("" if field.kind.closed else field.name, told)
+    return _UNTOLD if hides else told
 
 
 def _default(field: Field, base: object) -> object:
@@ -86,7 +87,7 @@ def _toml(lines: Sequence[_Line]) -> Iterator[str]:
             yield from ("", f"{'# ' if line.optional else ''}[{'.'.join(map(_toml_name, within))}]")
         default = "" if line.default is _NO_DEFAULT else line.default
         # Whoever takes the mark away must say what: TOML has no null, and a secret is not told.
-        value = "" if default is None or default is _UNTOLD else _toml_value(default)
+        value = "" if default is _UNTOLD or _has_none(default) else _toml_value(default)
         yield from _setting(line, f"{_toml_name(line.key[-1])} = {value}".rstrip())
 
 
@@ -129,13 +130,19 @@ def _is_beyond_json(value: object) -> bool:
 
 
 def _has_password(name: str, value: object) -> bool:
-    if isinstance(value, dict):
-        return any(_has_password(each, item) for each, item in value.items())
     if is_sensitive(name) and holds_text(value):
         return True
+    if isinstance(value, dict):
+        return any(_has_password(each, item) for each, item in value.items())
     if isinstance(value, list):
         return any(_has_password("", item) for item in value)
     return isinstance(value, str) and masked(value) != value
+
+
+def _has_none(value: object) -> bool:
+    if isinstance(value, list | dict):
+        return any(map(_has_none, value.values() if isinstance(value, dict) else value))
+    return value is None
 
 
 def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type
@@ -143,7 +150,8 @@ def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type
         case Secret():
             return ""
         case Enum():
-            return _plain(value.value)
+            # Of a value that JSON does not have only the name is read.
+            return value.value if isinstance(value.value, str | int | float | None) else value.name
         case timedelta():
             whole, rest = divmod(value, timedelta(seconds=1))
             return f"{value // timedelta(microseconds=1)}us" if rest else f"{whole}s"
@@ -169,8 +177,8 @@ def _toml_value(value: object) -> str:
             return f"[{', '.join(map(_toml_value, value))}]"
         case dict():
             return f"{{{', '.join(f'{_toml_text(name)} = {_toml_value(item)}' for name, item in value.items())}}}"
-        case str() | None:
-            return _toml_text(value or "")
+        case str():
+            return _toml_text(value)
         case _:
             return repr(value)
 

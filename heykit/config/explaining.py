@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from heykit.config.layers import holds, merged, owner, owners
 from heykit.config.loading import Faulty, layers_of, reading
-from heykit.config.mask import HIDDEN, dotted, shown_as
+from heykit.config.mask import HIDDEN, dotted, shown, shown_as
 from heykit.config.plan import Field, Section, plan
 from heykit.config.protocol import Key, Layer, Source
 from heykit.errors import ConfigError
@@ -76,4 +76,5 @@ def _entries(
         else:
             origin = _origin(one, layers, values, key)
             hides = any(each.hidden and holds(each.values, key) for each in layers)
-            yield Entry(dotted(key), HIDDEN if hides else shown_as(one.name, value), origin, one.kind.expected)
+            told = shown(value) if one.kind.closed else shown_as(one.name, value)
+            yield Entry(dotted(key), HIDDEN if hides else told, origin, one.kind.expected)

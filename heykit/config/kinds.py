@@ -37,15 +37,14 @@ class Wrong(NamedTuple):
 
     complaints: tuple[Complaint, ...]
 
-    def under(self, step: str | int) -> tuple[Complaint, ...]:
-        """Lead to the complaints from one level further out; a name like a secret's hides what was found there."""
-        hides = isinstance(step, str) and is_sensitive(step)
-        return tuple(
-            (_hidden(one) if hides and not any(isinstance(each, str) for each in one.trail) else one)._replace(
-                trail=(step, *one.trail)
-            )
-            for one in self.complaints
-        )
+    def under(self, step: str | int, *, section: bool = False) -> tuple[Complaint, ...]:
+        """Lead to the complaints from one level further out; a name like a secret's hides what was found there.
+
+        That of a section hides nothing: what is in it has names of its own.
+        """
+        hides = isinstance(step, str) and not section and is_sensitive(step)
+        found = map(_hidden, self.complaints) if hides else self.complaints
+        return tuple(one._replace(trail=(step, *one.trail)) for one in found)
 
 
 class Kind(NamedTuple):
@@ -60,6 +59,8 @@ class Kind(NamedTuple):
     discreet: str = ""
     secret: bool = False
     beneath: str = ""
+    closed: bool = False
+    """Whether the program lists all that it may be."""
 
 
 NAMES, PLACES = "*", "#"
@@ -155,12 +156,13 @@ def _one_of(options: Sequence[object], members: Mapping[str, object], discreet: 
         same = [one for value, one in values if raw is one or (type(value) is type(raw) and value == raw)]
         return same[0] if same else members.get(raw, NO) if isinstance(raw, str) else NO
 
-    return scalar(
+    kind = scalar(
         f"one of {', '.join(_spelling(value) or 'none' for value, _ in values)}",
         from_text,
         from_value,
         discreet=discreet,
     )
+    return kind._replace(closed=True)
 
 
 def _spelling(value: object) -> str:
@@ -189,7 +191,8 @@ def either(members: Sequence[Kind], *, optional: bool) -> Kind:
 
     beneath = "".join(sorted({mark for one in members for mark in one.beneath}))
     # What is no part of one member may be the secret of another.
-    return hiding(Kind(read, expected, discreet, beneath=beneath), members, parts=True)
+    closed = all(one.closed for one in members)
+    return hiding(Kind(read, expected, discreet, beneath=beneath, closed=closed), members, parts=True)
 
 
 def _nearest(refused: Sequence[Wrong]) -> Wrong | None:

@@ -45,7 +45,7 @@ def laid(below: object, value: object) -> object:
         value = _text_over(below, value)
     if not isinstance(value, Mapping):
         return value
-    table = table_of(below)
+    table = _named(below) if isinstance(below, Indexed) else table_of(below)
     if table is None:
         return _over({}, value) if type(value) is dict else value  # for the sake of the items in it
     return _over(table, value)
@@ -65,7 +65,7 @@ def _items(below: object, items: Indexed) -> object:
     """Lay items over a list, in their places or right after its end; the items alone where that leaves a gap."""
     table = table_of(below)
     if table is not None:
-        return _over(table, {str(place): items[place] for place in items})
+        return _over(table, _named(items))
     found = _list(below)
     for place in items:
         found[place] = laid(found.get(place), items[place])
@@ -81,6 +81,10 @@ def table_of(value: object) -> Mapping[str, object] | None:
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
     table = opened(value) if isinstance(value, Text) else None
     return table if isinstance(table, Mapping) else None
+
+
+def _named(items: Indexed) -> Mapping[str, object]:
+    return {str(place): item for place, item in items.items()}
 
 
 def _list(value: object) -> Indexed:

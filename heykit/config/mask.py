@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
 
+from heykit.config.packed import unpacked
 from heykit.config.protocol import Text, Trail
 from heykit.config.secret import Secret
 
@@ -20,7 +21,7 @@ _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*://"
 _NO_PORT = r"(?<=://)(?!\[)[^/?#@]*:(?!\d*(?:[/?#,]|$))[^@]*"
 # From one mark to the next only, so that a long text takes no longer than its length.
 _PARAMETER = r"(?:^|(?<=[?&;,|{#\s]))[^?=:&;,|{#\s]++\s*+[=:]\s*+"
-_SENSITIVE = r"(?i)password|passphrase|passwd|pwd|secret|token|signature|(?:key|sig|pass|auth|\bpw)(?![a-z])"
+_SENSITIVE = r"(?i)password|passphrase|passwd|pwd|secret|token|signature|(?:key|sig|pass|auth|\bpw)s?(?![a-z])"
 _NAMED_SO = r"(?i)(?:password|passphrase|passwd|pwd|secret|token|signature|key|sig|pass|auth|\bpw)s?\Z"
 # To the next `&` or `;` that is not quoted: a password may hold a space.
 _VALUE = r"(?:'[^']*'|\"[^\"]*\"|\{[^}]{0,99}\}|[^&;])++"
@@ -99,8 +100,12 @@ def shown_as(name: object, value: object) -> str:
 
 
 def holds_text(value: object) -> bool:
-    """Tell whether a value is text, or a list with text in it."""
-    return any(map(holds_text, value)) if isinstance(value, list | tuple) else isinstance(value, str) and value != ""
+    """Tell whether a value is text, or has text in it; what a program names in an enumeration is none."""
+    if isinstance(value, Mapping):
+        return any(map(holds_text, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(holds_text, value))
+    return isinstance(value, str) and value != "" and not isinstance(value, Enum)
 
 
 def _is_cut(items: Sequence[object]) -> bool:
@@ -134,15 +139,26 @@ def found(raw: object) -> str:
 
 
 def hidden_texts(raw: object) -> Iterator[str]:
-    """Give every text in a raw value that is shown to nobody."""
+    """Give every text in a raw value that is shown to nobody, and its parts: JSON, or items between commas."""
     if type(raw) is Text:
         if raw.hidden:
             yield raw.value
+            yield from _parts(unpacked(raw.value))
+            yield from (part.strip() for part in raw.value.split(",") if "," in raw.value)
         yield from hidden_texts(raw.below)
     elif isinstance(raw, Mapping):
         yield from (text for each in raw.values() for text in hidden_texts(each))
     elif isinstance(raw, list | tuple):
         yield from (text for each in raw for text in hidden_texts(each))
+
+
+def _parts(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from (part for each in value.values() for part in _parts(each))
+    elif isinstance(value, list):
+        yield from (part for each in value for part in _parts(each))
+    elif value is not None and not isinstance(value, bool):
+        yield _written(value)
 
 
 def _short(text: str) -> str:

@@ -91,4 +91,5 @@ def item_of(name: str, names: Names, naming: Naming) -> Trail | None:
 
 def step_of(part: str) -> str | int:
     """Read one part of a name: a place in a list, or a key."""
-    return int(part) if part.isascii() and part.isdigit() and len(part) < 5 else AnyCase(part.lower())
+    is_place = part.isascii() and part.isdigit() and len(part) < 5 and (part == "0" or part[0] != "0")
+    return int(part) if is_place else AnyCase(part.lower())

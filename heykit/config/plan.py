@@ -82,7 +82,7 @@ class Section(NamedTuple):
         for field in self.fields:
             value = _read_field(field, raw, base)
             if type(value) is Wrong:
-                complaints += value.under(field.name)
+                complaints += value.under(field.name, section=field.section is not None)
             values[field.name] = value
         return Wrong(tuple(complaints)) if complaints else _built(self.type, values, raw)
 

@@ -166,7 +166,9 @@ class _Taken:
             whole = opened(inner) if isinstance(inner, Text) else None
             if isinstance(whole, dict):
                 inner = held[key] = whole
-            if not isinstance(inner, dict) or isinstance(inner, Indexed) is not isinstance(following, int):
+            if isinstance(inner, Indexed) and isinstance(following, str):  # the numbers were names
+                inner = held[key] = {str(place): each for place, each in inner.items()}
+            if not isinstance(inner, dict):
                 return False
             held = inner
         key = self._spelt(trail[-1], held)
@@ -177,7 +179,9 @@ class _Taken:
 
     def _spelt(self, step: str | int, held: dict[object, object]) -> object:
         """Find how a table that came as a whole spells a name. Names of variables are in small letters all."""
-        if step in held or isinstance(step, int):
+        if isinstance(step, int):
+            return step if isinstance(held, Indexed) else str(step)
+        if step in held:
             return step
         if id(held) not in self._spellings:
             self._spellings[id(held)] = {str(key).lower(): key for key in reversed([*held])}

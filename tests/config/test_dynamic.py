@@ -238,9 +238,16 @@ def test_a_mistake_in_a_call_is_told(config: Config, call: Callable[[Any], objec
         call(config)
 
 
-@pytest.mark.parametrize("text", ["x", '{"c": 1}'])
-def test_a_default_that_has_no_room_is_a_fault(text: str) -> None:
-    config = read([environment("APP_", variables={"APP_A": text})])
+def test_a_default_goes_beneath_a_table_in_one_text() -> None:
+    config = read([environment("APP_", variables={"APP_A": '{"count": 1}'})])
+    config.validate({"a.b": {"default": 3}, "a.count": {"type": "int"}})
+    assert (config.get("a.b", int), config.section("a")) == (3, {"b": 3, "count": 1})
+    with pytest.raises(ConfigError, match=r"did you mean a\.count"):
+        config.get("a.conut", int)
+
+
+def test_a_default_that_has_no_room_is_a_fault() -> None:
+    config = read([environment("APP_", variables={"APP_A": "x"})])
     with pytest.raises(ConfigError, match=r"a\.b: expected a value, found nothing"):
         config.validate({"a.b": {"default": 3}})
 

@@ -149,3 +149,27 @@ def test_a_mark_of_what_toml_cannot_say_is_not_taken_away_without_saying_it(tmp_
     path.write_text(text.replace("# url =", "url ="))
     with pytest.raises(ConfigError, match=r"expected valid TOML, found .*, from .*x.toml:4"):
         load(Untold, [toml_file(path)])
+
+
+class Colour(Enum):
+    red = (255, 0, 0)
+
+
+class Pause(Enum):
+    short = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Odd:
+    colour: Colour = Colour.red
+    pause: Pause = Pause.short
+    holes: list[int | None] = field(default_factory=lambda: [None, 1])
+
+
+def test_members_whose_values_json_lacks_are_written_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text(example(Odd, "json"))
+    assert load(Odd, [json_file(path)]) == Odd()
+    assert '"red"' in example(Odd, "toml")
+    assert '# pause = "short"' in example(Odd, "toml")
+    assert "# holes =\n" in example(Odd, "toml")

@@ -223,6 +223,8 @@ def test_an_item_of_a_list_is_read_by_its_place(tmp_path: Path) -> None:
         config.get("servers.0.port", int)
     [fault] = raised.value.faults
     assert (fault.key, fault.found, fault.origin) == ("servers[0].port", "'x'", f"{tmp_path / 'o.json'}:4")
+    above = read([env(DB='{"url": "x"}'), env(DB='{"pool": 1}')])
+    assert above.section("") == {"db": {"url": "x", "pool": 1}}
     config.validate({"servers.0.port": {"type": "str", "min_length": 1}, "hosts.2": {"required": False}})
 
 

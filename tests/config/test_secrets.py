@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -446,4 +447,61 @@ def test_what_is_laid_over_a_secret_file_hides_it_still(tmp_path: Path) -> None:
     (tmp_path / "limits").write_text('{"a": "hunter2"}')
     with pytest.raises(ConfigError) as raised:
         load(Lists, [secrets_directory(tmp_path), environment("X_", variables={"X_LIMITS": '{"b": 1}'})])
+    assert "hunter2" not in str(raised.value)
+
+
+@dataclass(frozen=True)
+class Mounted:
+    peers: list[str] = field(default_factory=list)
+    limits: Annotated[dict[str, str], lambda table: f"saw {table}" if table else None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        raise ValueError(f"{self.peers[1:]} are no peers")
+
+
+def test_the_parts_of_a_secret_file_are_scrubbed(tmp_path: Path) -> None:
+    below, above = secrets_directory(tmp_path), environment("X_", variables={"X_LIMITS": '{"b": "1"}'})
+    (tmp_path / "peers").write_text("alice:pw1,bob:hunter2")
+    with pytest.raises(ConfigError, match="are no peers") as raised:
+        load(Mounted, [below])
+    assert "hunter2" not in str(raised.value)
+    (tmp_path / "limits").write_text('{"a": "hunter2"}')
+    with pytest.raises(ConfigError) as raised:
+        load(Mounted, [below, above])
+    assert "hunter2" not in str(raised.value)
+
+
+class Auth(StrEnum):
+    basic = "basic"
+
+
+@dataclass(frozen=True)
+class Inner:
+    api_keys: tuple[str, ...] = ("hunter2",)
+
+
+@dataclass(frozen=True)
+class Named:
+    tokens: dict[str, str] = field(default_factory=lambda: {"alice": "hunter2"})
+    passwords: tuple[dict[str, str], ...] = ({"alice": "hunter2"},)
+    inner: list[Inner] = field(default_factory=lambda: [Inner()])
+    auth: Auth = Auth.basic
+    sig: Literal["a", "b"] = "a"
+    counts: list[int] = field(default_factory=list)
+    secret: dict[str, int] = field(default_factory=dict)
+
+
+def test_what_stands_in_a_table_or_list_named_like_a_secret_is_hidden() -> None:
+    shown = {entry.key: entry.shown for entry in explain(Named, []).entries}
+    assert "hunter2" not in str(shown)
+    assert (shown["auth"], shown["sig"], shown["inner"]) == ("basic", "a", "[{api_keys: ***}]")
+    for form in ("toml", "env", "json"):
+        assert "hunter2" not in example(Named, form)
+        assert "basic" in example(Named, form)
+    for variables in ({"X_SECRET__A": "hunter2"}, {"X_COUNTS": "api_keys=hunter2"}):
+        with pytest.raises(ConfigError) as raised:
+            load(Named, [environment("X_", variables=variables)])
+        assert "hunter2" not in str(raised.value)
+    with pytest.raises(ConfigError) as raised:
+        read([mapping({"tokens": {"x": "hunter2"}})]).validate({"tokens.x": {"pattern": "^z"}})
     assert "hunter2" not in str(raised.value)

@@ -129,11 +129,21 @@ def test_a_name_in_a_table_may_be_a_number() -> None:
     assert load(Settings, [by_variables(LIMITS__0="1", LIMITS__CPU="2")]).limits == {"0": 1, "cpu": 2}
 
 
-def test_names_and_places_do_not_mix() -> None:
-    with pytest.raises(ConfigError) as caught:
-        read([by_variables(X__0="a", X__B="b")])
-    [fault] = caught.value.faults
-    assert (fault.key, fault.origin) == ("x.b", "APP_X__B")
+def test_numbers_beside_names_are_names() -> None:
+    for sources in (
+        [by_variables(X__404="a", X__B="b")],
+        [by_variables(X__404="a"), by_variables(X__B="b")],
+        [by_variables(X__B="b"), by_variables(X__404="a")],
+        [by_variables(X__404="a"), mapping({"x": {"b": "b"}})],
+    ):
+        config = read(sources)
+        assert config.section("x") == {"404": "a", "b": "b"}
+        assert (config.get("x.404", str), config.origin("x.404")) == ("a", "APP_X__404")
+
+
+def test_a_number_that_begins_with_0_is_a_name() -> None:
+    assert read([mapping({"x": {"007": "x"}}), by_variables(X__007="y")]).section("x") == {"007": "y"}
+    assert read([by_variables(X__0="y")]).section("") == {"x": ["y"]}
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z_0-9]{0,5}(?<!_)", fullmatch=True), st.integers(), max_size=4))

@@ -4,40 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heykit.config import Source, environment, load, mapping
-
-
-@dataclass(frozen=True)
-class Tls:
-    cert: str = "c"
-    port: int = 0
-
-
-@dataclass(frozen=True)
-class Server:
-    host: str = "h"
-    tls: Tls | None = None
-    need: Tls = Tls()
-    tags: list[int] = field(default_factory=list)
-    limits: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Settings:
-    servers: list[Server] = field(default_factory=list)
-    by_name: dict[str, Server] = field(default_factory=dict)
-    hosts: list[str] = field(default_factory=list)
-    limits: dict[str, int] = field(default_factory=dict)
-    one: Server = Server()
-    maybe: Server | None = None
-    text: str = ""
-
+from tests.config.servers import Settings
 
 Table: TypeAlias = dict[str, object]
 

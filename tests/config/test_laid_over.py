@@ -28,33 +28,12 @@ from heykit.config import (
     secrets_directory,
     yaml_file,
 )
-
-
-@dataclass(frozen=True)
-class Tls:
-    cert: str = "c"
-    port: int = 0
-
-
-@dataclass(frozen=True)
-class Server:
-    host: str = "h"
-    tls: Tls | None = None
-    need: Tls = Tls()
-
-
-@dataclass(frozen=True)
-class Settings:
-    servers: list[Server] = field(default_factory=list)
-    by_name: dict[str, Server] = field(default_factory=dict)
-    hosts: list[str] = field(default_factory=list)
-    limits: dict[str, int] = field(default_factory=dict)
-    text: str = ""
+from tests.config.servers import Server, Settings, Tls
 
 
 @dataclass(frozen=True)
 class Nested:
-    s: Settings = Settings()
+    s: Settings = field(default_factory=Settings)
 
 
 SECRET = "hunter-2"
